@@ -1,0 +1,1 @@
+//! Docker's Engine API over HTTP: handlers translate, nothing more

@@ -1,0 +1,1 @@
+//! Engine API JSON, field by field: data only, no I/O

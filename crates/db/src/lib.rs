@@ -1,0 +1,1 @@
+//! corten.db: one SQLite file, one writer thread, versioned schemas

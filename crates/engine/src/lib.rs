@@ -1,0 +1,1 @@
+//! Container life cycle: the one crate that joins stores, shim and runtime

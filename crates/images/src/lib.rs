@@ -1,0 +1,1 @@
+//! Image names and their contents: import, load, save, tag, remove, history

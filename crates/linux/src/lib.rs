@@ -1,0 +1,13 @@
+//! Safe wrappers of the Linux system calls that Corten stands on, and the only crate with `unsafe`.
+//!
+//! **Invariant:** a function here cannot make the process misbehave in ways the type system forbids: file
+//! descriptors are `OwnedFd`/`BorrowedFd`, pointers never leave a call. Where `rustix` has the call, callers use
+//! `rustix` and nothing stands here. Knows nothing of containers.
+
+pub mod bpf;
+pub mod event;
+pub mod fs;
+pub mod memfd;
+pub mod mount;
+pub mod process;
+pub mod socket;

@@ -1,0 +1,22 @@
+//! The OCI runtime as a library: plan and start a process from a runtime specification.
+//!
+//! Synchronous and small: no tokio, no HTTP, for it is linked into the shim. The binary `corten-runtime` is a thin
+//! command line over the same functions.
+//!
+//! - [`container`]: [`create`] a container's first process, [`Init::start`] it
+//! - [`exec`]: start one more process in a running container
+//! - [`cgroup`]: limits, freezing, killing and accounting on cgroup v1, hybrid and v2
+//! - [`seccomp`]: compile a filter to a BPF program
+//! - [`users`]: Docker's `user[:group]` strings, resolved in a container's root
+//! - [`error`]: [`StartError`], which says what failed on what, in the words clients look for
+
+pub mod cgroup;
+pub mod container;
+pub mod error;
+pub mod exec;
+pub mod seccomp;
+pub mod users;
+
+pub use container::{Init, InitRequest, Rootfs, Stdio, create};
+pub use error::StartError;
+pub use exec::{ExecProcess, ExecRequest, exec};

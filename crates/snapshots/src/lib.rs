@@ -1,0 +1,1 @@
+//! Layers on disk and overlay snapshots: apply, diff, chain

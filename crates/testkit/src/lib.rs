@@ -1,0 +1,1 @@
+//! Test kit: Host, leak oracle, fixtures

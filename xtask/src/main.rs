@@ -1,0 +1,2 @@
+//! Automation and repository checks.
+fn main() {}
