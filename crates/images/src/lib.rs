@@ -1,1 +1,5 @@
 //! Image names and their contents: import, load, save, tag, remove, history
+
+/// The image store.
+#[derive(Debug)]
+pub struct Images;

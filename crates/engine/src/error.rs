@@ -1,0 +1,73 @@
+//! What can go wrong, by kind. The text is what the user reads; Docker's phrases are part of the interface.
+
+use std::fmt;
+
+/// What sort of failure it is; the API's status comes from this alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No such object.
+    NotFound,
+    /// The request cannot be right.
+    InvalidParameter,
+    /// The object's state does not allow it.
+    Conflict,
+    /// Already so.
+    NotModified,
+    /// Never allowed.
+    Forbidden,
+    /// Not now.
+    Unavailable,
+    /// Not something this engine does.
+    NotImplemented,
+    /// The engine or the host failed.
+    System,
+}
+
+/// A failed operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineError {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// Result of an engine operation.
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+impl EngineError {
+    /// An error of `kind`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+    /// No such object.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+    /// The request cannot be right.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidParameter, message)
+    }
+    /// The object's state does not allow it.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+    /// The engine or the host failed: `what` was being done.
+    pub fn system(what: impl fmt::Display, source: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::System, format!("{what}: {source}"))
+    }
+    /// What sort of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+    /// The text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for EngineError {}

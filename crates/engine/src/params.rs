@@ -1,0 +1,161 @@
+//! Arguments and answers of [`crate::Engine`] that are not API JSON.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shim::protocol::Framing;
+
+/// How an engine is opened.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Persistent data, 0700.
+    pub data_root: PathBuf,
+    /// Runtime data, 0700, gone at boot.
+    pub exec_root: PathBuf,
+    /// The `corten-shim` binary.
+    pub shim: PathBuf,
+    /// Log options of containers that name none (`max-size`, `max-file`).
+    pub log_options: BTreeMap<String, String>,
+    /// Task limit of containers that name none; none: unlimited.
+    pub pids_limit: Option<i64>,
+    /// Seconds between the stop signal and SIGKILL, when the container names none.
+    pub stop_timeout: u64,
+    /// Largest unpacked layer in bytes; none: bounded by free space alone.
+    pub max_layer_size: Option<u64>,
+    /// Cgroup of this engine, below each hierarchy's mount point; none: `/corten-<8 hex of data_root>`.
+    pub cgroup_root: Option<String>,
+    /// More labels of the daemon, shown by `info`.
+    pub labels: Vec<String>,
+}
+
+/// Filters of a list: name → accepted values, as in `{"label": ["a=b"]}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filters(pub BTreeMap<String, Vec<String>>);
+
+/// Query of `GET /containers/json`.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// Not only running ones.
+    pub all: bool,
+    /// The newest n, whatever their state.
+    pub limit: Option<usize>,
+    /// Compute sizes.
+    pub size: bool,
+    /// Filters; names are checked by the engine.
+    pub filters: Filters,
+}
+
+/// What a wait waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WaitCondition {
+    /// Not running (at once when it is not).
+    #[default]
+    NotRunning,
+    /// The next time it ends.
+    NextExit,
+    /// Removed.
+    Removed,
+}
+
+/// How a container is removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Kill it first when it runs.
+    pub force: bool,
+    /// Anonymous volumes go too.
+    pub volumes: bool,
+    /// Remove a link instead.
+    pub link: bool,
+}
+
+/// What an attaching client asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachParams {
+    /// Replay the log first.
+    pub logs: bool,
+    /// Stay for what comes.
+    pub stream: bool,
+    /// Forward input.
+    pub stdin: bool,
+    /// Send standard output.
+    pub stdout: bool,
+    /// Send standard error.
+    pub stderr: bool,
+    /// Detach keys in Docker's notation (`ctrl-p,ctrl-q`); none: the default ones.
+    pub detach_keys: Option<String>,
+}
+
+/// A client's raw stream, ready to be handed to a shim.
+#[derive(Debug)]
+pub struct ClientStream {
+    /// The socket (or one end of a socket pair that the API relays), blocking or not.
+    pub socket: OwnedFd,
+    /// Bytes read from it after the request's head.
+    pub early_input: Vec<u8>,
+}
+
+/// What the API needs to know to answer an attach or exec start, before the stream is handed over.
+#[derive(Debug, Clone)]
+pub struct StreamTicket {
+    /// The container's id.
+    pub container: String,
+    /// The exec's id, for exec.
+    pub exec: Option<String>,
+    /// Output is raw (a terminal) or framed.
+    pub framing: Framing,
+}
+
+/// Query of `GET /containers/{id}/logs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogsQuery {
+    /// Stay for what comes.
+    pub follow: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+    /// Not older, Unix nanoseconds.
+    pub since: Option<i64>,
+    /// Not newer, Unix nanoseconds.
+    pub until: Option<i64>,
+    /// Prefix each line with its time.
+    pub timestamps: bool,
+    /// Prefix each line with its attributes.
+    pub details: bool,
+    /// The last n lines; none: all.
+    pub tail: Option<u64>,
+}
+
+/// Which stream a log line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One entry of a log, formatted as the query asks (time and attributes in front), newline included where it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Where it came from.
+    pub stream: LogStream,
+    /// Bytes for the client.
+    pub line: Vec<u8>,
+}
+
+/// Query of `GET /events`.
+#[derive(Debug, Clone, Default)]
+pub struct EventsQuery {
+    /// Replay from here, Unix nanoseconds.
+    pub since: Option<i64>,
+    /// Stop here, Unix nanoseconds.
+    pub until: Option<i64>,
+    /// Filters; names are checked by the engine.
+    pub filters: Filters,
+}
+
+/// Seconds or forever.
+pub type StopTimeout = Option<Duration>;
