@@ -1,9 +1,12 @@
 //! The shim: parent process of one container, which outlives the daemon.
 //!
-//! - [`protocol`]: records on the socket between daemon and shim
+//! - [`protocol`]: records on the socket between daemon and shim; [`codec`] makes their bytes
 //! - [`plan`]: what the engine hands over
 //! - [`record`]: the exit record on disk
 
+#![forbid(unsafe_code)]
+
+pub mod codec;
 pub mod plan;
 pub mod protocol;
 pub mod record;

@@ -1,7 +1,7 @@
 //! The wire protocol between the daemon and a shim: `SOCK_SEQPACKET`, one record a packet, little-endian.
 //!
 //! ```text
-//! offset 0  u16  kind       Request: 1…; Reply and Event: 0x8001…
+//! offset 0  u16  kind       Request: 1…; Reply: 0x8001…; Event: 0xc001…
 //!        2  u16  reserved   0
 //!        4  u32  sequence   chosen by the client, repeated in the reply; 0 in events
 //!        8  …    body       fields in order; integers little-endian, strings and bytes as u32 length + data
@@ -11,6 +11,9 @@
 //! process) come as a memfd. The first request is [`Request::Hello`]; a request of a kind the shim does not know
 //! is answered with [`Reply::Error`] and the connection stays open. Several daemons' connections may exist at
 //! once (the old one's is closed by the kernel when it dies); every connection that said hello gets every event.
+//!
+//! Fields are only ever added at the end of a body, so a decoder ignores what follows the fields it knows. How the
+//! bytes are made is in `codec`: [`Request::encode`], [`Request::decode`], [`FromShim::decode`] and the like.
 
 /// Major version: a client and a shim with different majors do not talk.
 pub const MAJOR: u16 = 1;
@@ -185,5 +188,57 @@ pub enum Event {
         target: Target,
         /// How.
         exit: Exit,
+    },
+    /// An attached client typed its detach keys; its connection is closed, the process goes on.
+    Detached {
+        /// Whose streams it was attached to.
+        target: Target,
+    },
+}
+
+/// A packet that was received: a message, or one of a kind that a later version added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received<T> {
+    /// A message of a kind this version knows.
+    Known {
+        /// The sequence number.
+        sequence: u32,
+        /// The message.
+        message: T,
+    },
+    /// A well-formed header of a kind this version does not know.
+    Unknown {
+        /// The kind.
+        kind: u16,
+        /// The sequence number.
+        sequence: u32,
+    },
+}
+
+/// What a client of a shim receives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromShim {
+    /// The answer to the request of the same sequence number.
+    Reply(Reply),
+    /// Something happened. Sequence number 0.
+    Event(Event),
+}
+
+/// Why a packet is not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It ends within a field.
+    #[error("shim packet ends within {0}")]
+    Truncated(&'static str),
+    /// A string that is not UTF-8.
+    #[error("shim packet: {0} is not UTF-8")]
+    NotText(&'static str),
+    /// A number that stands for nothing.
+    #[error("shim packet: {field} cannot be {value}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: u32,
     },
 }
