@@ -5,9 +5,12 @@
 //! `rustix` and nothing stands here. Knows nothing of containers.
 
 pub mod bpf;
+pub mod caps;
+pub mod clone;
 pub mod event;
 pub mod fs;
 pub mod memfd;
 pub mod mount;
+pub mod namespaces;
 pub mod process;
 pub mod socket;
