@@ -1,0 +1,3 @@
+//! The runtime against the real kernel.
+
+mod seccomp;
