@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod caps;
 pub mod clone;
 pub mod event;
+pub mod executable;
 pub mod fs;
 pub mod memfd;
 pub mod mount;

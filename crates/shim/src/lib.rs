@@ -3,6 +3,7 @@
 //! - [`protocol`]: records on the socket between daemon and shim; [`codec`] makes their bytes
 //! - [`plan`]: what the engine hands over
 //! - [`record`]: the exit record on disk
+//! - [`spawn`]: starting a shim, connecting to one, sending and receiving
 
 #![forbid(unsafe_code)]
 
@@ -10,3 +11,4 @@ pub mod codec;
 pub mod plan;
 pub mod protocol;
 pub mod record;
+pub mod spawn;
