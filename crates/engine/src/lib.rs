@@ -7,6 +7,7 @@
 //! - [`error`]: what can go wrong, by kind; the API's status comes from the kind
 //! - [`params`]: arguments and answers that are not API JSON
 //! - [`capabilities`]: capability sets from Docker's lists
+//! - [`seccomp_profile`]: the standard system call filter, and users' own
 //! - [`layout`]: paths on disk
 //! - [`events`], [`logs`]: the event bus; reading log files
 //!
@@ -18,6 +19,7 @@ pub mod error;
 pub mod events;
 pub mod layout;
 pub mod params;
+pub mod seccomp_profile;
 
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
