@@ -1,0 +1,33 @@
+# Thin on purpose: what happens is in scripts/, demo/ and bench/.
+PREFIX ?= /usr/local
+BINARIES = corten corten-shim corten-runtime
+
+.PHONY: help build test demo bench install uninstall clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## Build the static release programs into bin/
+	@scripts/build.sh
+
+test: ## Install what tests need, then format check, lints and all tests (as root)
+	@scripts/test.sh
+
+demo: build ## Run a real Redis under Corten, kill the daemon under it, clean up (as root)
+	@demo/run.sh
+
+bench: build ## Measure against Docker and Podman, where they are installed (as root)
+	@bench/run.sh
+
+install: ## Copy the programs from bin/ to $(PREFIX)/bin
+	@for name in $(BINARIES); do \
+	  test -x "bin/$$name" || { echo "bin/$$name is missing: run 'make build' first" >&2; exit 1; }; done
+	@cd bin && install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" $(BINARIES)
+	@echo "installed in $(DESTDIR)$(PREFIX)/bin: $(BINARIES)"
+
+uninstall: ## Remove them from there
+	@cd "$(DESTDIR)$(PREFIX)/bin" && rm -f $(BINARIES)
+
+clean: ## Remove everything that was built
+	@cargo clean --quiet
+	@rm -rf bin

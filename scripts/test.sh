@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Everything that must hold: format, lints, all tests. Installs what the tests need. As root.
+. "$(dirname "$0")/lib.sh"
+need_root make test
+find_cargo
+packages gcc libc6-dev busybox-static iproute2 nftables procps
+cd "$top"
+for tool in fmt clippy; do
+  cargo $tool --version >/dev/null 2>&1 || rustup component add rust$tool 2>/dev/null || rustup component add $tool
+done
+
+stages=() log=$(mktemp) began=$SECONDS
+trap 'rm -f "$log"' EXIT
+stage() { # NAME COMMAND…
+  local name=$1 from=$SECONDS; shift
+  say "$name"
+  "$@" || die "failed: $name"
+  stages+=("$(printf '%5d s  %s' $((SECONDS - from)) "$name")")
+}
+tests() { cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log"; }
+
+stage "format" cargo fmt --all --check
+stage "lints" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+# Black-box tests run the programs, which `cargo test -p` of one crate alone would not build anew.
+stage "programs" cargo build --quiet --locked -p corten -p shim -p runtime
+stage "tests" tests
+
+say "all of it passed in $((SECONDS - began)) s"
+printf '%s\n' "${stages[@]}"
+awk '/^test result:/ { passed += $4; n++ } END { printf "%7d tests in %d programs\n", passed, n }' "$log"
