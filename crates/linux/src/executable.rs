@@ -9,7 +9,9 @@ use std::ptr;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::mount::MountAttrFlags;
+
+use crate::mount::{Attributes, clone_tree, set_attributes};
 
 /// Opens a program for [`spawn_detached`], from a read-only detached clone of its mount.
 ///
@@ -29,23 +31,10 @@ pub fn open_executable(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn read_only_clone(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let clone = open_tree(CWD, path, flags)?;
-    let attributes =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    // SAFETY: `clone` stays open during the call; the empty path is NUL-terminated; the kernel reads
-    // `size_of::<mount_attr>()` bytes of `attributes`, which is initialised and outlives the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            clone.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            &raw const attributes,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(clone) }
+    let clone = clone_tree(CWD, path, false)?;
+    let attributes = Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, ..Attributes::default() };
+    set_attributes(&clone, false, &attributes)?;
+    Ok(clone)
 }
 
 /// A child of ours: `waitid` has to be called for it, once its pidfd is readable.

@@ -36,6 +36,9 @@ pub struct Plan {
     pub open_stdin: bool,
     /// Close standard input when the first client that attached to it leaves.
     pub stdin_once: bool,
+    /// `runtime::seccomp::Program::flags` of the compiled program that comes with this document.
+    #[serde(default)]
+    pub seccomp_flags: u32,
     /// The log file; none with the log driver `none`.
     pub log: Option<Log>,
     /// Cgroup (below the hierarchies' mount points) that the shim itself moves to, if any.
@@ -84,6 +87,9 @@ pub struct ExecPlan {
     pub open_stdin: bool,
     /// Give it all capabilities and no seccomp filter (`exec --privileged`).
     pub privileged: bool,
+    /// `runtime::seccomp::Program::flags` of the compiled program that comes with this document.
+    #[serde(default)]
+    pub seccomp_flags: u32,
 }
 
 /// Largest memfd that is read: a specification with thousands of mounts stays far below.
@@ -193,6 +199,7 @@ mod tests {
             groups: vec!["10".into()],
             open_stdin: true,
             stdin_once: false,
+            seccomp_flags: 4,
             log: None,
             shim_cgroup: Some("/corten-1/shim".into()),
         }
