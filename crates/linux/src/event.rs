@@ -1,61 +1,54 @@
-//! Signals as events of a descriptor (`signalfd(2)`), for a single-threaded event loop.
+//! Signals: as events of a descriptor (`signalfd(2)`), and sent through one (`pidfd_send_signal(2)`).
 
 use std::io;
-use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::{Errno, read};
 
-/// Signals that are blocked and read from a descriptor instead.
-#[derive(Debug)]
-pub struct SignalFd(OwnedFd);
-
-impl SignalFd {
-    /// Blocks `blocked` in the calling thread; those in `reported` (a subset) make the descriptor readable, the
-    /// others stay pending for ever.
-    ///
-    /// Children inherit the mask: whoever starts programs must reset it.
-    pub fn new(blocked: &[i32], reported: &[i32]) -> io::Result<Self> {
-        let mask = signal_set(blocked)?;
-        // SAFETY: `mask` is an initialised signal set that the call only reads; the old mask is not asked for.
-        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, std::ptr::null_mut()) };
-        if error != 0 {
-            return Err(io::Error::from_raw_os_error(error));
-        }
-        let mask = signal_set(reported)?;
-        // SAFETY: `mask` is an initialised signal set that the call only reads; −1 asks for a new descriptor.
-        let fd = unsafe { libc::signalfd(-1, &raw const mask, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
-        if fd == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made `fd`, and nothing else owns it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+/// Blocks the signals `blocked` in the calling thread; those in `reported` (a subset) make the descriptor that is
+/// returned readable, the others stay pending for ever.
+///
+/// Children inherit the mask: whoever starts programs must reset it.
+pub fn signal_fd(blocked: &[i32], reported: &[i32]) -> io::Result<OwnedFd> {
+    let mask = signal_set(blocked)?;
+    // SAFETY: `mask` is an initialised signal set that the call only reads; the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, std::ptr::null_mut()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
     }
+    let mask = signal_set(reported)?;
+    // SAFETY: `mask` is an initialised signal set that the call only reads; −1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const mask, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made `fd`, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
 
-    /// Takes everything that is pending, without waiting. Which signals they were, and how many of a kind, is not
-    /// told: the kernel merges them anyway.
-    pub fn drain(&self) -> io::Result<()> {
-        let mut buffer = [0u8; 4 * mem::size_of::<libc::signalfd_siginfo>()];
-        loop {
-            match read(&self.0, &mut buffer) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
+/// Takes everything that is pending in a [`signal_fd`], without waiting. Which signals they were, and how many of a
+/// kind, is not told: the kernel merges them anyway.
+pub fn drain_signals(signals: BorrowedFd<'_>) -> io::Result<()> {
+    let mut buffer = [0u8; 4 * size_of::<libc::signalfd_siginfo>()];
+    loop {
+        match read(signals, &mut buffer) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-impl AsFd for SignalFd {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for SignalFd {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.0.as_raw_fd()
-    }
+/// Sends a signal, real-time ones included (which rustix has no safe name for), to the process of a pidfd.
+///
+/// `pidfd_send_signal(2)`, Linux 5.1. `ESRCH`: it has been reaped; `EINVAL`: there is no such signal.
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: `pidfd` is borrowed, so it stays open; no `siginfo_t` is passed. A signal to this very process does
+    // what its disposition says, which is the caller's wish.
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
+    if ret == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
@@ -76,6 +69,8 @@ fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::*;
@@ -84,7 +79,7 @@ mod tests {
     fn a_reported_signal_makes_the_descriptor_readable_until_it_is_drained() {
         // In a thread of its own: the mask and the signal stay there.
         std::thread::spawn(|| {
-            let signals = SignalFd::new(&[libc::SIGUSR1, libc::SIGUSR2], &[libc::SIGUSR1]).unwrap();
+            let signals = signal_fd(&[libc::SIGUSR1, libc::SIGUSR2], &[libc::SIGUSR1]).unwrap();
             let readable = || {
                 let mut fds = [PollFd::new(&signals, PollFlags::IN)];
                 poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
@@ -97,7 +92,7 @@ mod tests {
             assert!(!readable());
             raise(libc::SIGUSR1);
             assert!(readable());
-            signals.drain().unwrap();
+            drain_signals(signals.as_fd()).unwrap();
             assert!(!readable());
         })
         .join()

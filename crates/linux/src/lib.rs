@@ -11,6 +11,7 @@ pub mod event;
 pub mod executable;
 pub mod fs;
 pub mod memfd;
+pub mod memory;
 pub mod mount;
 pub mod namespaces;
 pub mod process;

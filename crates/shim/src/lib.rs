@@ -4,6 +4,7 @@
 //! - [`plan`]: what the engine hands over
 //! - [`record`]: the exit record on disk
 //! - [`spawn`]: starting a shim, connecting to one, sending and receiving
+//! - [`supervisor`]: what the program `corten-shim` does
 
 #![forbid(unsafe_code)]
 
@@ -12,3 +13,4 @@ pub mod plan;
 pub mod protocol;
 pub mod record;
 pub mod spawn;
+pub mod supervisor;

@@ -15,6 +15,7 @@
 //! An unknown line is ignored; a record without one of the lines above is no record.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat, renameat, unlinkat};
@@ -40,10 +41,15 @@ pub struct ExitRecord {
 impl ExitRecord {
     /// Writes the record into `run_dir`, in place of an older one.
     pub fn write(&self, run_dir: &Path) -> io::Result<()> {
-        let directory =
-            openat(CWD, run_dir, OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+        let directory = openat(CWD, run_dir, flags, Mode::empty())?;
+        self.write_in(directory.as_fd())
+    }
+
+    /// The same, where the directory is open already.
+    pub fn write_in(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&directory, TEMPORARY, flags, Mode::from_raw_mode(0o600))?;
+        let file = openat(directory, TEMPORARY, flags, Mode::from_raw_mode(0o600))?;
         let text = self.to_text();
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
@@ -54,7 +60,7 @@ impl ExitRecord {
                 Err(error) => return Err(error.into()),
             }
         }
-        renameat(&directory, TEMPORARY, &directory, NAME)?;
+        renameat(directory, TEMPORARY, directory, NAME)?;
         Ok(())
     }
 
@@ -66,7 +72,7 @@ impl ExitRecord {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let bytes = linux::memfd::read(std::os::fd::AsFd::as_fd(&file), MAX_SIZE)?;
+        let bytes = linux::memfd::read(file.as_fd(), MAX_SIZE)?;
         let record = str::from_utf8(&bytes).ok().and_then(Self::from_text);
         record.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an exit record"))
     }
