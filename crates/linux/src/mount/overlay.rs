@@ -4,6 +4,7 @@
 //! mount API limits to 255 bytes, too little for a stack of layers; there a short-lived child with its own mount
 //! namespace mounts the overlay with `mount(2)` and hands a detached copy back.
 
+use std::ffi::CString;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,6 +17,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::{Filesystem, clone_tree};
 use crate::clone::{CloneArgs, Forked, spawn};
@@ -85,6 +87,25 @@ fn through_old_api(
     upper: Option<(&Path, &Path)>,
     options: &OverlayOptions<'_>,
 ) -> io::Result<OwnedFd> {
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let child = spawn(&CloneArgs { namespaces: libc::CLONE_NEWNS, ..CloneArgs::default() }, |_: Forked| {
+        send_fd(theirs.as_fd(), &mount_and_detach(lower, upper, options))
+    })?;
+    drop(theirs);
+    let received = receive_fd(ours.as_fd());
+    waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+    received
+}
+
+/// In the child: its mount namespace goes away with it, only the detached copy lives on.
+fn mount_and_detach(
+    lower: &[&Path],
+    upper: Option<(&Path, &Path)>,
+    options: &OverlayOptions<'_>,
+) -> io::Result<OwnedFd> {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    // Opened here: overlay refuses directories of another mount namespace.
     let open = |path: &Path| {
         rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
     };
@@ -92,10 +113,9 @@ fn through_old_api(
     let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let layers = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let mut data = format!("lowerdir={}", layers.iter().map(name).collect::<Vec<_>>().join(":"));
-    let mut writable = Vec::new();
-    if let Some((upper, work)) = upper {
-        writable = vec![open(upper)?, open(work)?];
-        data.push_str(&format!(",upperdir={},workdir={}", name(&writable[0]), name(&writable[1])));
+    let writable = upper.map(|(upper, work)| Ok::<_, Errno>((open(upper)?, open(work)?))).transpose()?;
+    if let Some((upper, work)) = &writable {
+        data.push_str(&format!(",upperdir={},workdir={}", name(upper), name(work)));
     }
     data.push_str(",redirect_dir=nofollow,metacopy=off");
     if options.userxattr {
@@ -104,34 +124,11 @@ fn through_old_api(
     for (key, value) in options.extra {
         data.push_str(&if value.is_empty() { format!(",{key}") } else { format!(",{key}={value}") });
     }
-    // The mount point is hidden by the mount itself, in the child's namespace only: any directory does.
-    let target = name(writable.first().unwrap_or(&layers[0]));
     let flags = if upper.is_none() { MountFlags::RDONLY } else { MountFlags::empty() };
-    mount_in_child(&data, &target, flags)
-}
-
-fn mount_in_child(data: &str, target: &str, flags: MountFlags) -> io::Result<OwnedFd> {
-    let data = std::ffi::CString::new(data)?;
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let child = spawn(&CloneArgs { namespaces: libc::CLONE_NEWNS, ..CloneArgs::default() }, |_: Forked| {
-        let made = (|| {
-            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-            rustix::mount::mount_change("/", private)?;
-            // By path, not by descriptor: that one belongs to the parent's mount namespace.
-            let target = std::fs::read_link(target)?;
-            rustix::mount::mount("overlay", &target, "overlay", flags, data.as_c_str())?;
-            clone_tree(CWD, target, false)
-        })();
-        send_fd(theirs.as_fd(), &made)
-    })?;
-    drop(theirs);
-    let received = receive_fd(ours.as_fd());
-    rustix::process::waitid(
-        rustix::process::WaitId::PidFd(child.pidfd.as_fd()),
-        rustix::process::WaitIdOptions::EXITED,
-    )?;
-    received
+    // Any directory does as mount point: nobody else sees what it hides.
+    let target = upper.map_or(lower[0], |(upper, _)| upper);
+    rustix::mount::mount("overlay", target, "overlay", flags, CString::new(data)?.as_c_str())?;
+    clone_tree(CWD, target, false)
 }
 
 fn send_fd(socket: BorrowedFd<'_>, made: &io::Result<OwnedFd>) -> i32 {
