@@ -92,13 +92,13 @@ pub fn spawn(args: &CloneArgs<'_>, child: impl FnOnce(Forked) -> i32) -> io::Res
 }
 
 impl Forked {
-    /// Closes every descriptor but 0, 1, 2 and those of `keep`.
+    /// Closes every descriptor from `first` on but those of `keep`.
     ///
     /// `close_range(2)`, Linux 5.9. Whoever owned one of the others in the copied memory must not use it again.
-    pub fn close_all_except(&self, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub fn close_all_except(&self, first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
         keep.sort_unstable();
-        let mut first = 3;
+        let mut first = first;
         for fd in keep {
             if fd > first {
                 close_range(first, fd - 1, 0)?;
@@ -174,7 +174,7 @@ mod tests {
         let kept = std::fs::File::open("/dev/null").unwrap();
         let other = std::fs::File::open("/dev/null").unwrap();
         let child = spawn(&CloneArgs::default(), |forked| {
-            let closed = forked.close_all_except(&[kept.as_fd()]);
+            let closed = forked.close_all_except(3, &[kept.as_fd()]);
             let alive = rustix::io::fcntl_getfd(&kept).is_ok();
             let gone = rustix::io::fcntl_getfd(&other) == Err(rustix::io::Errno::BADF);
             i32::from(closed.is_err() || !alive || !gone)

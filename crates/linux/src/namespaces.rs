@@ -40,7 +40,7 @@ pub fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
     let args = CloneArgs { namespaces: libc::CLONE_NEWUSER, ..CloneArgs::default() };
     let child = spawn(&args, |forked| {
         // Keeps the namespace alive until the parent's end of the pipe closes, whatever happens to the parent.
-        let _ = forked.close_all_except(&[std::os::fd::AsFd::as_fd(&reader)]);
+        let _ = forked.close_all_except(3, &[std::os::fd::AsFd::as_fd(&reader)]);
         let _ = rustix::io::read(&reader, &mut [0_u8; 1]);
         0
     })?;

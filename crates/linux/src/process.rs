@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Replaces the program of this process; returns only on failure.
 pub fn execve(path: &CStr, args: &[CString], env: &[CString]) -> io::Error {
@@ -16,8 +17,7 @@ pub fn execve(path: &CStr, args: &[CString], env: &[CString]) -> io::Error {
 }
 
 /// Replaces the program of this process by the file behind `file`; returns only on failure.
-pub fn execve_fd(file: std::os::fd::BorrowedFd<'_>, args: &[CString], env: &[CString]) -> io::Error {
-    use std::os::fd::AsRawFd;
+pub fn execve_fd(file: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> io::Error {
     let pointers = |strings: &[CString]| {
         strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
     };
@@ -36,38 +36,6 @@ pub fn execve_fd(file: std::os::fd::BorrowedFd<'_>, args: &[CString], env: &[CSt
     io::Error::last_os_error()
 }
 
-/// Installs a system call filter for this thread: `struct sock_filter[]` in native byte order, 8 bytes each.
-///
-/// `seccomp(2)`. `EACCES`: neither `no_new_privs` is set nor `CAP_SYS_ADMIN` held.
-pub fn install_seccomp_filter(instructions: &[u8], flags: u32) -> io::Result<()> {
-    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
-    if !instructions.len().is_multiple_of(size_of::<libc::sock_filter>()) {
-        return Err(invalid());
-    }
-    let mut filter: Vec<libc::sock_filter> = instructions
-        .chunks_exact(size_of::<libc::sock_filter>())
-        .map(|chunk| libc::sock_filter {
-            code: u16::from_ne_bytes([chunk[0], chunk[1]]),
-            jt: chunk[2],
-            jf: chunk[3],
-            k: u32::from_ne_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]),
-        })
-        .collect();
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len()).map_err(|_| invalid())?,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: `program` points to `filter`, whose length it states; both outlive the call, the kernel copies them.
-    let ret =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
-    match ret {
-        0 => Ok(()),
-        -1 => Err(io::Error::last_os_error()),
-        // With SECCOMP_FILTER_FLAG_TSYNC: the thread that could not be synchronised.
-        _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-    }
-}
-
 /// Joins a new, anonymous session keyring, so that the program does not see the keys of whoever started us.
 ///
 /// A kernel without keyrings has nothing to hide: no error.
@@ -81,9 +49,4 @@ pub fn join_new_session_keyring() -> io::Result<()> {
         },
         _ => Ok(()),
     }
-}
-
-/// Sets the file mode creation mask of this process.
-pub fn set_umask(mask: u32) {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }

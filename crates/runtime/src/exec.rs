@@ -1,12 +1,22 @@
 //! One more process in a running container.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::borrow::Cow;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
+use linux::clone::{Child, CloneArgs, Forked, spawn};
 use oci::runtime::Process;
+use rustix::process::DumpableBehavior;
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::cgroup::Cgroup;
-use crate::container::Stdio;
-use crate::error::StartError;
+use crate::channel::{self, Report};
+use crate::container::{Stdio, Unfinished, await_sibling, set_oom_score};
+use crate::error::{During, Phase, StartError};
+use crate::identity;
+use crate::namespaces::become_root;
+use crate::plan::ProcessPlan;
 use crate::seccomp::Program;
 
 /// What [`exec`] needs.
@@ -37,7 +47,189 @@ pub struct ExecProcess {
     pub console: Option<OwnedFd>,
 }
 
-/// Starts a process in a container. Returns when `execve` has succeeded or failed.
-pub fn exec(_request: ExecRequest<'_>) -> Result<ExecProcess, StartError> {
-    Err(StartError::new("exec", std::io::Error::from_raw_os_error(38)))
+/// Starts a process in a container. Returns when `execve` has succeeded or failed. The caller must be
+/// single-threaded, see [`linux::clone`].
+pub fn exec(request: ExecRequest<'_>) -> Result<ExecProcess, StartError> {
+    exec_with(request, 0)
+}
+
+/// [`exec`], with descriptors 3 … 2 + `preserve_fds` of the caller open in the program.
+pub fn exec_with(request: ExecRequest<'_>, preserve_fds: u32) -> Result<ExecProcess, StartError> {
+    let kinds = namespaces_of(request.init_pid)
+        .during(|| format!("find the namespaces of process {}", request.init_pid))?;
+    let has_user_namespace = kinds.contains(ThreadNameSpaceType::USER);
+    // Capabilities that cannot be had are left out, as at the container's start, where it was said.
+    let plan = ProcessPlan::new(
+        request.process,
+        request.seccomp.map(Cow::Borrowed),
+        has_user_namespace,
+        &mut Vec::new(),
+    )?;
+    let (ours, theirs) = channel::pair().during(|| "make a socket pair".to_owned())?;
+    let joining = Joining {
+        plan: &plan,
+        init: request.init,
+        kinds,
+        stdio: request.stdio,
+        cgroup: request.cgroup,
+        channel: theirs.as_fd(),
+        preserve_fds,
+    };
+    let transient = spawn(&CloneArgs::default(), |forked| joining.transient(&forked))
+        .during(|| "start a process".to_owned())?;
+    drop(theirs);
+    let (child, early) = await_sibling(Unfinished::new(transient), ours.as_fd())?;
+    let console = until_running(&child, ours.as_fd(), early)?;
+    let Child { pid, pidfd } = child.finish();
+    Ok(ExecProcess { pid, pidfd, console })
+}
+
+fn until_running(
+    child: &Unfinished,
+    channel: BorrowedFd<'_>,
+    early: Vec<Report>,
+) -> Result<Option<OwnedFd>, StartError> {
+    let step = || "wait for the process".to_owned();
+    let mut early = early.into_iter();
+    let mut ready = None;
+    loop {
+        let report = match early.next() {
+            Some(report) => report,
+            None => channel::next_report(channel).during(step)?,
+        };
+        match (report, &mut ready) {
+            (Report::Ready(console), None) => ready = Some(console),
+            (Report::Closed, Some(console)) => return Ok(console.take()),
+            (Report::Closed, None) => return Err(StartError::refused(step(), child.end())),
+            (Report::Failed(error), _) => return Err(error),
+            (Report::Hooks | Report::Pid(_) | Report::Ready(_), _) => {
+                return Err(StartError::refused(step(), "it spoke out of turn"));
+            }
+        }
+    }
+}
+
+/// Kinds of namespaces in which process `pid` is not where we are.
+fn namespaces_of(pid: i32) -> io::Result<ThreadNameSpaceType> {
+    let mut kinds = ThreadNameSpaceType::empty();
+    for (kind, name) in [
+        (ThreadNameSpaceType::USER, "user"),
+        (ThreadNameSpaceType::MOUNT, "mnt"),
+        (ThreadNameSpaceType::PROCESS_ID, "pid"),
+        (ThreadNameSpaceType::NETWORK, "net"),
+        (ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME, "uts"),
+        (ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION, "ipc"),
+        (ThreadNameSpaceType::CONTROL_GROUP, "cgroup"),
+        (ThreadNameSpaceType::TIME, "time"),
+    ] {
+        let theirs = match std::fs::metadata(format!("/proc/{pid}/ns/{name}")) {
+            // A kernel without that kind: everybody is in the same one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && kind == ThreadNameSpaceType::TIME => {
+                continue;
+            }
+            theirs => theirs?,
+        };
+        if theirs.ino() != std::fs::metadata(format!("/proc/self/ns/{name}"))?.ino() {
+            kinds |= kind;
+        }
+    }
+    Ok(kinds)
+}
+
+/// A process on its way into a container.
+struct Joining<'a> {
+    plan: &'a ProcessPlan<'a>,
+    init: BorrowedFd<'a>,
+    kinds: ThreadNameSpaceType,
+    stdio: Stdio,
+    cgroup: Option<&'a Cgroup>,
+    channel: BorrowedFd<'a>,
+    preserve_fds: u32,
+}
+
+impl Joining<'_> {
+    /// The transient process: joins everything, then makes the real one as its sibling, for a pid namespace is
+    /// entered only by children. What it sets for itself, that one inherits.
+    fn transient(self, forked: &Forked) -> i32 {
+        let channel = self.channel;
+        let made = self.join(forked).and_then(|()| {
+            let args = CloneArgs { sibling: true, ..CloneArgs::default() };
+            spawn(&args, |_| self.run()).during(|| "start the process".to_owned())
+        });
+        let report = match made {
+            Ok(child) => Report::Pid(child.pid),
+            Err(error) => Report::Failed(error.in_phase(Phase::Exec)),
+        };
+        i32::from(channel::report(channel, &report).is_err())
+    }
+
+    fn join(&self, forked: &Forked) -> Result<(), StartError> {
+        let mut keep = vec![self.channel, self.init];
+        if let Stdio::Fds(streams) = &self.stdio {
+            keep.extend(streams.iter().map(AsFd::as_fd));
+        }
+        forked.close_all_except(3 + self.preserve_fds, &keep).during(|| "close descriptors".to_owned())?;
+        forked.reset_signals();
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        if let Some(cgroup) = self.cgroup {
+            cgroup.add(pid).during(|| format!("join cgroup {:?}", cgroup.path()))?;
+        }
+        if let Some(value) = self.plan.process.oom_score_adj {
+            set_oom_score(pid, value)?;
+        }
+        if self.kinds.contains(ThreadNameSpaceType::USER) {
+            // Inside the user namespace the right to raise a limit is gone.
+            self.set_limits()?;
+        }
+        // Before there is anybody in the container who could look into this process (CVE-2016-9962).
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .during(|| "forbid inspection".to_owned())?;
+        move_into_thread_name_spaces(self.init, self.kinds)
+            .during(|| "join the container's namespaces".to_owned())?;
+        if self.kinds.contains(ThreadNameSpaceType::USER) {
+            become_root()?;
+        }
+        Ok(())
+    }
+
+    fn run(self) -> i32 {
+        let channel = self.channel;
+        let first_private = 3 + self.preserve_fds;
+        let plan = self.plan;
+        let prepared = self.prepare().and_then(|master| {
+            let ready = identity::assume(plan, first_private, true)?;
+            channel::report(channel, &Report::Ready(master)).during(|| "report to the runtime".to_owned())?;
+            Ok(ready)
+        });
+        let error = match prepared {
+            Ok(ready) => ready.run(),
+            Err(error) => error,
+        };
+        // Without a listener there is nobody left to tell.
+        let _ = channel::report(channel, &Report::Failed(error.in_phase(Phase::Exec)));
+        1
+    }
+
+    fn prepare(self) -> Result<Option<OwnedFd>, StartError> {
+        rustix::process::setsid().during(|| "start a session".to_owned())?;
+        if !self.kinds.contains(ThreadNameSpaceType::USER) {
+            self.set_limits()?;
+        }
+        match self.stdio {
+            Stdio::Fds(streams) => {
+                identity::set_streams(streams).during(|| "set up standard streams".to_owned())?;
+                Ok(None)
+            }
+            Stdio::Terminal => {
+                let root = identity::own_root().during(|| "open the container's root".to_owned())?;
+                let (master, pty) = identity::open_terminal(root.as_fd(), self.plan.process)?;
+                identity::set_terminal(pty.as_fd()).during(|| "set up the terminal".to_owned())?;
+                Ok(Some(master))
+            }
+        }
+    }
+
+    fn set_limits(&self) -> Result<(), StartError> {
+        self.plan.limits.iter().try_for_each(|limit| limit.apply(None))
+    }
 }

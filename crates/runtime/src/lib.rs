@@ -10,13 +10,28 @@
 //! - [`users`]: Docker's `user[:group]` strings, resolved in a container's root
 //! - [`error`]: [`StartError`], which says what failed on what, in the words clients look for
 
+mod beneath;
 pub mod cgroup;
+mod cgroup_mount;
+mod channel;
 pub mod container;
+mod copy_up;
+mod devices;
 pub mod error;
 pub mod exec;
+mod hooks;
+mod identity;
+mod init;
+mod masks;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod plan;
+mod program;
 pub mod seccomp;
+mod sources;
 pub mod users;
 
-pub use container::{Init, InitRequest, Rootfs, Stdio, create};
-pub use error::StartError;
-pub use exec::{ExecProcess, ExecRequest, exec};
+pub use container::{CreateOptions, Init, InitRequest, Rootfs, Stdio, create, create_with, start_by};
+pub use error::{ErrorKind, StartError};
+pub use exec::{ExecProcess, ExecRequest, exec, exec_with};
