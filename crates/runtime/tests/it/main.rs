@@ -1,3 +1,4 @@
 //! The runtime against the real kernel.
 
+mod cgroup;
 mod seccomp;

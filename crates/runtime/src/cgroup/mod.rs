@@ -1,0 +1,246 @@
+//! Control groups: one [`Cgroup`] handle for v1, hybrid and v2 hosts.
+//!
+//! **Invariant:** a path never leaves the hierarchies (`..` stops at their root), and a failed [`Cgroup::create`]
+//! leaves no directory of the cgroup behind (parents stay, others may be using them by then).
+//!
+//! On v1 a cgroup exists only in hierarchies where a limit is held or accounting wants it: making, entering and
+//! removing a directory costs some 40 µs in each. On v2 containers are leaves; controllers are handed down to them.
+//!
+//! - `host`: which hierarchies there are, and what they can do: [`Host`], [`Support`]
+//! - `limits`: resources → files and values, pure
+//! - `devices`: device rules → v1 lines or an eBPF program
+//! - `v1`, `v2`: the two kinds of hierarchy
+//! - `stats`: [`Stats`]
+//! - `files`: reading and writing cgroup files
+//!
+//! Knows nothing of containers, and nothing of systemd.
+
+mod devices;
+mod files;
+mod host;
+mod limits;
+mod stats;
+mod v1;
+mod v2;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oci::runtime::Resources;
+
+use host::Layout;
+pub use host::{Host, Support};
+pub use stats::{CpuStats, IoEntry, MemoryStats, PidStats, Stats};
+
+/// Longest wait for tasks to freeze, or to leave a cgroup that is being removed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A container's cgroup: one directory per hierarchy on v1, one in all on v2.
+#[derive(Debug, Clone)]
+pub struct Cgroup {
+    /// Path below each hierarchy's mount point, with a leading slash.
+    path: String,
+    host: Arc<Host>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup (parents included) and sets its limits.
+    ///
+    /// An empty leftover of the same path is replaced; one that is in use is an error. So is a limit whose controller
+    /// this host lacks; the error names the controller.
+    pub fn create(path: &str, resources: &Resources) -> io::Result<Self> {
+        Self::create_on(Host::current(), path, resources)
+    }
+
+    /// Like [`Self::create`], on given hierarchies.
+    pub fn create_on(host: Arc<Host>, path: &str, resources: &Resources) -> io::Result<Self> {
+        let cgroup = Self::open_on(host, path);
+        match &cgroup.host.layout {
+            Layout::V1(hierarchies) => v1::create(&cgroup.host, hierarchies, &cgroup.path, resources)?,
+            Layout::V2(mount) => v2::create(mount, &cgroup.path, resources)?,
+            Layout::Nothing => refuse_limits(resources)?,
+        }
+        Ok(cgroup)
+    }
+
+    /// A handle of an existing (or already removed) cgroup.
+    pub fn open(path: &str) -> Self {
+        Self::open_on(Host::current(), path)
+    }
+
+    /// Like [`Self::open`], on given hierarchies.
+    pub fn open_on(host: Arc<Host>, path: &str) -> Self {
+        Self { path: clean(path), host }
+    }
+
+    /// Path below the mount points.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether it is there, in any hierarchy.
+    pub fn exists(&self) -> bool {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::exists(hierarchies, &self.path),
+            Layout::V2(mount) => v2::directory(mount, &self.path).is_ok(),
+            Layout::Nothing => false,
+        }
+    }
+
+    /// Moves a process into it.
+    pub fn add(&self, pid: i32) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::add(hierarchies, &self.path, "cgroup.procs", pid),
+            Layout::V2(mount) => v2::directory(mount, &self.path)?.set("cgroup.procs", &pid.to_string()),
+            Layout::Nothing => Ok(()),
+        }
+    }
+
+    /// Moves the calling process into it; it must have one thread only. On v1 less than half the price of
+    /// [`Self::add`]: the kernel need not stop the world for a thread that moves itself.
+    pub fn enter(&self) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::add(hierarchies, &self.path, "tasks", 0),
+            Layout::V2(mount) => v2::directory(mount, &self.path)?.set("cgroup.procs", "0"),
+            Layout::Nothing => Ok(()),
+        }
+    }
+
+    /// Files through which a child with one thread enters by writing `0` to each: [`Self::enter`] for code that may not
+    /// allocate. Close-on-exec. On v2 there is [`Self::dir_fd`], which is better.
+    pub fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::entrances(hierarchies, &self.path),
+            Layout::V2(mount) => {
+                let directory = v2::directory(mount, &self.path)?;
+                let file = "cgroup.procs";
+                Ok(vec![directory.writer(file).map_err(|error| directory.cannot_set(file, "0", error))?])
+            }
+            Layout::Nothing => Ok(Vec::new()),
+        }
+    }
+
+    /// The directory of a v2 cgroup, for `clone3` with `CLONE_INTO_CGROUP`; none on v1.
+    pub fn dir_fd(&self) -> io::Result<Option<OwnedFd>> {
+        match &self.host.layout {
+            Layout::V2(mount) => v2::directory_fd(mount, &self.path).map(Some),
+            Layout::V1(_) | Layout::Nothing => Ok(None),
+        }
+    }
+
+    /// Changes limits of a live cgroup; what `resources` does not name stays.
+    pub fn update(&self, resources: &Resources) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::update(&self.host, hierarchies, &self.path, resources),
+            Layout::V2(mount) => v2::update(mount, &self.path, resources),
+            Layout::Nothing => refuse_limits(resources),
+        }
+    }
+
+    /// Stops every task; returns when all are stopped. After two seconds it gives up and lets them run.
+    pub fn freeze(&self) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(_) => v1::freeze(&self.host, &self.path, PATIENCE),
+            Layout::V2(mount) => v2::freeze(mount, &self.path, PATIENCE),
+            Layout::Nothing => Err(host::Controller::Freezer.missing()),
+        }
+    }
+
+    /// Lets them run again.
+    pub fn thaw(&self) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(_) => v1::thaw(&self.host, &self.path),
+            Layout::V2(mount) => v2::thaw(mount, &self.path),
+            Layout::Nothing => Err(host::Controller::Freezer.missing()),
+        }
+    }
+
+    /// Kills every process in it and below, also when frozen, also against a fork bomb. Returns when all have the
+    /// signal; [`Self::remove`] waits for their end.
+    pub fn kill(&self) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::kill(&self.host, hierarchies, &self.path),
+            Layout::V2(mount) => v2::kill(mount, &self.path),
+            Layout::Nothing => Ok(()),
+        }
+    }
+
+    /// Pids in it and below.
+    pub fn pids(&self) -> io::Result<Vec<i32>> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::pids(hierarchies, &self.path),
+            Layout::V2(mount) => v2::pids(mount, &self.path),
+            Layout::Nothing => Ok(Vec::new()),
+        }
+    }
+
+    /// How often the kernel's OOM killer struck in it.
+    pub fn oom_kills(&self) -> u64 {
+        stats::oom_kills(&self.host, &self.path)
+    }
+
+    /// The most memory it ever used, in bytes, when the kernel says it.
+    pub fn memory_peak(&self) -> Option<u64> {
+        stats::memory_peak(&self.host, &self.path)
+    }
+
+    /// What it has used.
+    pub fn stats(&self) -> Stats {
+        stats::read(&self.host, &self.path)
+    }
+
+    /// Removes it and its children; waits a little for dying tasks. A missing one is no error.
+    pub fn remove(&self) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::remove(hierarchies, &self.path, deadline),
+            Layout::V2(mount) => files::remove_tree(&format!("{mount}{}", self.path), deadline),
+            Layout::Nothing => Ok(()),
+        }
+    }
+}
+
+/// Without any hierarchy every limit lacks its controller.
+fn refuse_limits(resources: &Resources) -> io::Result<()> {
+    match limits::v1(resources)?.into_iter().find(|setting| !setting.optional) {
+        Some(setting) => Err(setting.controller.missing()),
+        None => Ok(()),
+    }
+}
+
+/// An absolute path without `.`, `..` and doubled slashes.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn paths_stay_below_the_mount_points() {
+        let cases = [
+            ("/a/b", "/a/b"),
+            ("a//b/", "/a/b"),
+            ("/a/../../b", "/b"),
+            ("../../etc", "/etc"),
+            ("/./a/./b/..", "/a"),
+            ("", "/"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(clean(path), expected, "{path}");
+        }
+    }
+}
