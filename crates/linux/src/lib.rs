@@ -4,6 +4,7 @@
 //! descriptors are `OwnedFd`/`BorrowedFd`, pointers never leave a call. Where `rustix` has the call, callers use
 //! `rustix` and nothing stands here. Knows nothing of containers.
 
+pub mod activation;
 pub mod bpf;
 pub mod caps;
 pub mod clone;

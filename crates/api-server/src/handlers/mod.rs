@@ -1,0 +1,7 @@
+//! Handlers translate between HTTP and the engine, nothing more.
+
+pub(crate) mod attach;
+pub(crate) mod containers;
+pub(crate) mod exec;
+pub(crate) mod streams;
+pub(crate) mod system;

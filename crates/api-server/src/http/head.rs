@@ -1,0 +1,187 @@
+//! Request heads: request line and headers.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use http::{Method, StatusCode, Uri, Version};
+
+use super::body::Framing;
+
+/// Largest head: Go's 1 MiB and a little.
+pub(crate) const MAX_HEAD: usize = (1 << 20) + 4096;
+/// Most headers of one request.
+const MAX_HEADERS: usize = 8192;
+
+/// A parsed head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    /// How the body is delimited.
+    pub(crate) framing: Framing,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
+    /// The client wants the connection to stay open.
+    pub(crate) keep_alive: bool,
+}
+
+/// Why a head is refused; the connection ends with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    /// More than the status's own words.
+    pub(crate) reason: &'static str,
+}
+
+impl Refused {
+    const BAD: Self = Self { status: StatusCode::BAD_REQUEST, reason: "" };
+    pub(crate) const TOO_LARGE: Self =
+        Self { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason: "" };
+
+    fn bad(reason: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, reason }
+    }
+}
+
+/// Parses the head at the start of `bytes`: it and its length, or none when it is not complete.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refused> {
+    let mut room = 64;
+    loop {
+        let mut headers = vec![httparse::EMPTY_HEADER; room];
+        let mut request = httparse::Request::new(&mut headers);
+        match request.parse(bytes) {
+            Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => return Err(Refused::TOO_LARGE),
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Ok(httparse::Status::Complete(length)) if length > MAX_HEAD => return Err(Refused::TOO_LARGE),
+            Ok(httparse::Status::Complete(length)) => return Ok(Some((head(&request)?, length))),
+            Err(httparse::Error::TooManyHeaders) if room < MAX_HEADERS => room *= 8,
+            Err(httparse::Error::TooManyHeaders) => return Err(Refused::TOO_LARGE),
+            Err(_) => return Err(Refused::BAD),
+        }
+    }
+}
+
+fn head(request: &httparse::Request<'_, '_>) -> Result<Head, Refused> {
+    let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
+    let target = request.path.unwrap_or_default();
+    let uri: Uri = target.parse().map_err(|_| Refused::BAD)?;
+    if !escapes_are_valid(uri.path()) {
+        return Err(Refused::BAD);
+    }
+    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    for header in request.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| Refused::BAD)?;
+        let value = HeaderValue::from_bytes(header.value).map_err(|_| Refused::BAD)?;
+        headers.append(name, value);
+    }
+    if version == Version::HTTP_11 && !headers.contains_key(HOST) {
+        return Err(Refused::bad("missing required Host header"));
+    }
+    Ok(Head {
+        method: method.map_err(|_| Refused::BAD)?,
+        framing: framing(&headers, version)?,
+        expects_continue: version == Version::HTTP_11 && has_token(&headers, &EXPECT, "100-continue"),
+        keep_alive: match version {
+            Version::HTTP_10 => has_token(&headers, &CONNECTION, "keep-alive"),
+            _ => !has_token(&headers, &CONNECTION, "close"),
+        },
+        uri,
+        version,
+        headers,
+    })
+}
+
+fn framing(headers: &HeaderMap, version: Version) -> Result<Framing, Refused> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if version == Version::HTTP_10 || codings.next().is_some() {
+            return Err(Refused::bad("unsupported transfer encoding"));
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(Refused {
+                status: StatusCode::NOT_IMPLEMENTED,
+                reason: "unsupported transfer encoding",
+            });
+        }
+        return Ok(Framing::chunked());
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(Framing::Done) };
+    if lengths.any(|other| other != first) {
+        return Err(Refused::BAD);
+    }
+    let digits = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length: u64 = digits.and_then(|text| text.parse().ok()).ok_or(Refused::BAD)?;
+    Ok(if length == 0 { Framing::Done } else { Framing::Length(length) })
+}
+
+/// Whether one of the comma-separated words of header `name` is `token`.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+fn escapes_are_valid(path: &str) -> bool {
+    let mut parts = path.split('%');
+    parts.next();
+    parts.all(|part| part.len() >= 2 && part.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Head {
+        parse(text.as_bytes()).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn a_head_says_how_the_body_ends_and_whether_the_connection_stays() {
+        for (text, framing, keep_alive) in [
+            ("GET / HTTP/1.1\r\nHost: d\r\n\r\n", Framing::Done, true),
+            ("GET / HTTP/1.0\r\n\r\n", Framing::Done, false),
+            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", Framing::Done, true),
+            (
+                "POST / HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: 7\r\n\r\n",
+                Framing::Length(7),
+                false,
+            ),
+            ("POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n", Framing::chunked(), true),
+        ] {
+            let head = parsed(text);
+            assert_eq!((head.framing, head.keep_alive), (framing, keep_alive), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_host_may_be_an_escaped_socket_path() {
+        assert_eq!(parsed("GET /_ping HTTP/1.1\r\nHost: %2Ftmp%2Fx.sock\r\n\r\n").uri.path(), "/_ping");
+    }
+
+    #[test]
+    fn broken_heads_are_refused_with_go_s_statuses() {
+        for (text, status) in [
+            ("FOO\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET /%zz HTTP/1.1\r\nHost: d\r\n\r\n", 400),
+            ("GET /% HTTP/1.1\r\nHost: d\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: d\r\nContent-Length: -1\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap_err().status.as_u16(), status, "{text}");
+        }
+    }
+
+    #[test]
+    fn half_a_megabyte_of_headers_passes_and_three_do_not() {
+        let with = |count: usize| format!("GET / HTTP/1.1\r\nHost: d\r\nX: {}\r\n\r\n", "a".repeat(count));
+        assert!(parse(with(500_000).as_bytes()).is_ok_and(|head| head.is_some()));
+        assert_eq!(parse(with(3_000_000).as_bytes()).unwrap_err(), Refused::TOO_LARGE);
+        let many: String = (0..3000).map(|n| format!("X-{n}: y\r\n")).collect();
+        assert!(parse(format!("GET / HTTP/1.1\r\nHost: d\r\n{many}\r\n").as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,209 @@
+//! Which path is whose.
+//!
+//! A path that is not here is `page not found`, and so is one asked with another method: Docker never says 405.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use axum::routing::{any, delete, get, head, post};
+use futures_util::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderName, SERVER};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode};
+use tower::Service;
+
+use crate::app::App;
+use crate::call::{Call, with_type};
+use crate::error::{ApiError, ApiResult};
+use crate::handlers::{attach, containers, exec, streams, system};
+use crate::http::hijack::Bare;
+use crate::version::{self, ApiVersion, VersionError};
+
+/// Marks a response that does not get the headers every answer has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoCommonHeaders;
+
+/// The API as a service: version prefix, routes, common headers.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    router: Router,
+}
+
+impl Api {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let router = Router::new()
+            .merge(system_routes())
+            .merge(container_routes())
+            .merge(exec_routes())
+            .merge(absent_routes())
+            .fallback(page_not_found)
+            .method_not_allowed_fallback(page_not_found)
+            .with_state(app);
+        Self { router }
+    }
+}
+
+fn system_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/_ping", get(system::ping).fallback(page_not_found))
+        .route("/version", get_only(get(system::version)))
+        .route("/info", get_only(get(system::info)))
+        .route("/events", get_only(get(streams::events)))
+}
+
+fn container_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/containers/json", get_only(get(containers::list)))
+        .route("/containers/create", post(containers::create))
+        .route("/containers/{name}", delete(containers::remove))
+        .route("/containers/{name}/json", get_only(get(containers::inspect)))
+        .route("/containers/{name}/top", get_only(get(containers::top)))
+        .route("/containers/{name}/changes", get_only(get(containers::changes)))
+        .route("/containers/{name}/logs", get_only(get(streams::logs)))
+        .route("/containers/{name}/start", post(containers::start))
+        .route("/containers/{name}/stop", post(containers::stop))
+        .route("/containers/{name}/restart", post(containers::restart))
+        .route("/containers/{name}/kill", post(containers::kill))
+        .route("/containers/{name}/pause", post(containers::pause))
+        .route("/containers/{name}/unpause", post(containers::unpause))
+        .route("/containers/{name}/rename", post(containers::rename))
+        .route("/containers/{name}/resize", post(containers::resize))
+        .route("/containers/{name}/wait", post(streams::wait))
+        .route("/containers/{name}/attach", post(attach::attach))
+        .route("/containers/{name}/exec", post(exec::create))
+}
+
+fn exec_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/exec/{name}/json", get_only(get(exec::inspect)))
+        .route("/exec/{name}/start", post(exec::start))
+        .route("/exec/{name}/resize", post(exec::resize))
+}
+
+/// Docker's swarm endpoints, all of which answer the same on a node that is not in one.
+const SWARM: &[&str] = &[
+    "/swarm",
+    "/swarm/unlockkey",
+    "/nodes",
+    "/nodes/{name}",
+    "/services",
+    "/services/{name}",
+    "/services/{name}/logs",
+    "/tasks",
+    "/tasks/{name}",
+    "/tasks/{name}/logs",
+    "/secrets",
+    "/secrets/{name}",
+    "/configs",
+    "/configs/{name}",
+];
+
+fn absent_routes() -> Router<Arc<App>> {
+    SWARM.iter().fold(Router::new(), |router, path| router.route(path, any(not_a_swarm_manager)))
+}
+
+/// axum lets GET routes answer HEAD; in Docker only the ping does.
+fn get_only(route: axum::routing::MethodRouter<Arc<App>>) -> axum::routing::MethodRouter<Arc<App>> {
+    route.merge(head(page_not_found))
+}
+
+async fn page_not_found() -> Response<Body> {
+    let mut response = ApiError::new(StatusCode::NOT_FOUND, "page not found").into_response();
+    response.extensions_mut().insert(NoCommonHeaders);
+    response
+}
+
+async fn not_a_swarm_manager(_: Call) -> ApiResult {
+    Err(ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to \
+         swarm and try again.",
+    ))
+}
+
+impl Service<Request<Body>> for Api {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The router is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        match strip_version(&mut request) {
+            Ok(version) => {
+                request.extensions_mut().insert(version);
+            }
+            Err(error) => return Box::pin(std::future::ready(Ok(refuse_version(&error)))),
+        }
+        let answer = self.router.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            tracing::debug!(%method, path, status = response.status().as_u16(), "request answered");
+            if response.extensions().get::<NoCommonHeaders>().is_none() {
+                add_common_headers(&mut response, true);
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn strip_version(request: &mut Request<Body>) -> Result<ApiVersion, VersionError> {
+    let uri = request.uri();
+    let (version, rest) = version::split(uri.path())?;
+    if rest.len() != uri.path().len() {
+        let target = match uri.query() {
+            Some(query) => format!("{rest}?{query}"),
+            None => rest.to_owned(),
+        };
+        // A suffix of a valid target is one.
+        if let Ok(target) = PathAndQuery::try_from(target) {
+            *request.uri_mut() = target.into();
+        }
+    }
+    Ok(version)
+}
+
+fn refuse_version(error: &VersionError) -> Response<Body> {
+    let mut response = match error {
+        VersionError::TooNew(_) => ApiError::new(error.status(), error.to_string()).into_response(),
+        // Docker answers versions of before 1.24 in the form that they knew.
+        VersionError::TooOld(_) => {
+            let mut response = with_type("text/plain; charset=utf-8", Body::from(format!("{error}\n")));
+            let nosniff = HeaderName::from_static("x-content-type-options");
+            response.headers_mut().insert(nosniff, HeaderValue::from_static("nosniff"));
+            *response.status_mut() = error.status();
+            response
+        }
+    };
+    add_common_headers(&mut response, false);
+    response
+}
+
+fn add_common_headers(response: &mut Response<Body>, experimental: bool) {
+    let headers = response.headers_mut();
+    headers
+        .insert(HeaderName::from_static("api-version"), HeaderValue::from_static(api_types::MAX_API_VERSION));
+    headers.insert(HeaderName::from_static("ostype"), HeaderValue::from_static("linux"));
+    headers.insert(SERVER, HeaderValue::from_static(crate::SERVER));
+    if experimental {
+        headers.insert(HeaderName::from_static("docker-experimental"), HeaderValue::from_static("false"));
+    }
+}
+
+/// A response as text, as it is written on the connection of an attach that failed.
+pub(crate) fn bare_text(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.extensions_mut().insert(Bare);
+    response.extensions_mut().insert(NoCommonHeaders);
+    response
+}

@@ -1,0 +1,146 @@
+//! From start to stop.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use api_server::{App, DaemonFacts, Server};
+use clap::Parser;
+use engine::Engine;
+use engine::params::EngineConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+
+use crate::args::{Args, CalledAs};
+use crate::listen::Sockets;
+use crate::logging::{self, LogLevel};
+use crate::notify::notify;
+use crate::settings::{Settings, log_level};
+use crate::state::{Lock, PidFile, engine_id, private_directory};
+use crate::{config, group, process, tolerated};
+
+/// Exit code when the daemon cannot start.
+const FAILED: u8 = 1;
+
+type Failure = Box<dyn std::error::Error>;
+
+pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+    let called_as = CalledAs::from_name(args.first());
+    let result = tolerated::take_flags(args).map_err(Failure::from).and_then(|(args, notes)| {
+        match Args::try_parse_from(args) {
+            Ok(args) => start(args, notes, called_as),
+            Err(error) => {
+                // Help is no failure, and goes to standard output.
+                let _ = error.print();
+                Ok(ExitCode::from(if error.use_stderr() { FAILED } else { 0 }))
+            }
+        }
+    });
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "failed to start daemon: {error}");
+        ExitCode::from(FAILED)
+    })
+}
+
+fn start(args: Args, mut notes: Vec<String>, called_as: CalledAs) -> Result<ExitCode, Failure> {
+    if args.version {
+        let commit = option_env!("CORTEN_GIT_COMMIT").unwrap_or("unknown");
+        let name = if called_as == CalledAs::Dockerd { "Docker" } else { "Corten" };
+        writeln!(std::io::stdout(), "{name} version {}, build {commit}", api_server::VERSION)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (config, more_notes) = config::read(args.config_file.as_deref())?;
+    notes.extend(more_notes);
+    let settings = Settings::new(args.clone(), config, called_as)?;
+    if args.validate {
+        writeln!(std::io::stderr(), "configuration OK")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let level = logging::start(settings.log_level);
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    run(&args, settings, &level)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    process::raise_open_files();
+    process::lower_oom_score();
+    let shim = process::find_shim(settings.shim.clone())?;
+    let group = group::socket_group(settings.group.as_deref())?;
+    private_directory(&settings.data_root)?;
+    private_directory(&settings.exec_root)?;
+    let _lock = Lock::take(&settings.data_root)?;
+    let _pid_file = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
+    let id = engine_id(&settings.data_root)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        // Listening comes first: clients may connect while the engine finds its containers again, and wait.
+        let mut sockets = Sockets::listen(&settings.endpoints, group, settings.plain_tcp)?;
+        let facts = DaemonFacts {
+            id,
+            data_root: settings.data_root.clone(),
+            labels: settings.labels.clone(),
+            debug: settings.log_level >= Level::DEBUG,
+        };
+        let engine = Engine::open(EngineConfig {
+            data_root: settings.data_root,
+            exec_root: settings.exec_root,
+            shim,
+            log_options: settings.log_options,
+            pids_limit: settings.pids_limit,
+            stop_timeout: settings.stop_timeout,
+            max_layer_size: settings.max_layer_size,
+            cgroup_root: settings.cgroup_root,
+            labels: settings.labels,
+        })
+        .await?;
+        let app = Arc::new(App::new(engine, facts));
+        let server = Server::new(Arc::clone(&app));
+        for listener in std::mem::take(&mut sockets.listeners) {
+            let server = server.clone();
+            tokio::spawn(async move { server.serve(listener).await });
+        }
+        notify("READY=1");
+        tracing::info!(version = api_server::VERSION, "daemon is ready");
+        until_told_to_stop(args, level, &app).await?;
+        notify("STOPPING=1");
+        drop(sockets);
+        server.stop().await;
+        tracing::info!("daemon stopped; containers keep running");
+        Ok::<_, Failure>(())
+    });
+    // Blocking calls under way are cut: whatever they write is either complete or swept at the next start.
+    runtime.shutdown_background();
+    result
+}
+
+/// Serves signals until one of them says stop.
+async fn until_told_to_stop(args: &Args, level: &LogLevel, app: &App) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut reload = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = reload.recv() => match reloaded_level(args) {
+                Ok(new) => {
+                    level.set(new);
+                    app.set_debug(new >= Level::DEBUG);
+                    tracing::info!(level = %new, "configuration read again");
+                }
+                Err(error) => tracing::error!(%error, "configuration not read again"),
+            },
+        }
+    }
+}
+
+fn reloaded_level(args: &Args) -> Result<Level, Failure> {
+    let (config, _) = config::read(args.config_file.as_deref())?;
+    Ok(log_level(args, &config)?)
+}

@@ -1,0 +1,221 @@
+//! What configuration file and flags come to: flag over file over default.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tracing::Level;
+
+use crate::args::{Args, CalledAs};
+use crate::config::Config;
+
+/// Where the daemon listens when it is called `corten daemon`.
+const DEFAULT_SOCKET: &str = "/run/corten.sock";
+/// Where it listens when it is called `dockerd`.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// Tasks of a container that names no limit.
+const DEFAULT_PIDS_LIMIT: i64 = 4096;
+/// Seconds between the stop signal and SIGKILL.
+const DEFAULT_STOP_TIMEOUT: u64 = 10;
+/// Logs are bounded unless someone says otherwise.
+const DEFAULT_LOG_OPTIONS: [(&str, &str); 2] = [("max-size", "100m"), ("max-file", "3")];
+
+/// One socket to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// A path.
+    Unix(PathBuf),
+    /// `host:port`.
+    Tcp(String),
+    /// What the service manager has opened.
+    Inherited,
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) plain_tcp: bool,
+    pub(crate) data_root: PathBuf,
+    pub(crate) exec_root: PathBuf,
+    pub(crate) pidfile: Option<PathBuf>,
+    pub(crate) group: Option<String>,
+    pub(crate) log_level: Level,
+    pub(crate) log_options: BTreeMap<String, String>,
+    pub(crate) labels: Vec<String>,
+    pub(crate) pids_limit: Option<i64>,
+    pub(crate) stop_timeout: u64,
+    pub(crate) max_layer_size: Option<u64>,
+    pub(crate) cgroup_root: Option<String>,
+    pub(crate) shim: Option<PathBuf>,
+}
+
+/// Why settings are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("invalid socket {0:?}: expected unix://PATH, tcp://HOST:PORT or fd://")]
+    Endpoint(String),
+    #[error("invalid log level {0:?}: expected debug, info, warn, error or fatal")]
+    LogLevel(String),
+    #[error("invalid {what} {value:?}: expected KEY=VALUE")]
+    Pair { what: &'static str, value: String },
+    #[error("{what} must be an absolute path, not {path:?}")]
+    Relative { what: &'static str, path: PathBuf },
+}
+
+impl Settings {
+    /// Puts them together.
+    pub(crate) fn new(args: Args, config: Config, called_as: CalledAs) -> Result<Self, SettingsError> {
+        let log_level = log_level(&args, &config)?;
+        let endpoints = endpoints(&args, &config, called_as)?;
+        let mut log_options = config.log_opts;
+        for option in args.log_opts {
+            let (key, value) = pair("log option", &option)?;
+            log_options.insert(key, value);
+        }
+        if log_options.is_empty() {
+            log_options = DEFAULT_LOG_OPTIONS.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        }
+        let labels = if args.labels.is_empty() { config.labels } else { args.labels };
+        for label in &labels {
+            pair("label", label)?;
+        }
+        let root = |flag: Option<PathBuf>, file: Option<PathBuf>, default: &str| {
+            flag.or(file).unwrap_or_else(|| default.into())
+        };
+        let pids_limit = config.pids_limit.unwrap_or(DEFAULT_PIDS_LIMIT);
+        Ok(Self {
+            endpoints,
+            plain_tcp: args.tls.or(config.tls) == Some(false),
+            data_root: absolute("data root", root(args.data_root, config.data_root, "/var/lib/corten"))?,
+            exec_root: absolute("exec root", root(args.exec_root, config.exec_root, "/run/corten"))?,
+            pidfile: args.pidfile.or(config.pidfile),
+            group: args.group.or(config.group),
+            log_level,
+            log_options,
+            labels,
+            pids_limit: (pids_limit > 0).then_some(pids_limit),
+            stop_timeout: config.stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT),
+            max_layer_size: config.max_layer_size,
+            cgroup_root: config.cgroup_root,
+            shim: args.shim,
+        })
+    }
+}
+
+/// The level alone: it is read again on SIGHUP.
+pub(crate) fn log_level(args: &Args, config: &Config) -> Result<Level, SettingsError> {
+    let given = args.log_level.as_ref().or(config.log_level.as_ref());
+    if args.debug || (given.is_none() && config.debug) {
+        return Ok(Level::DEBUG);
+    }
+    match given.map_or("info", String::as_str) {
+        "trace" => Ok(Level::TRACE),
+        "debug" => Ok(Level::DEBUG),
+        "info" => Ok(Level::INFO),
+        "warn" | "warning" => Ok(Level::WARN),
+        "error" | "fatal" | "panic" => Ok(Level::ERROR),
+        other => Err(SettingsError::LogLevel(other.to_owned())),
+    }
+}
+
+fn endpoints(args: &Args, config: &Config, called_as: CalledAs) -> Result<Vec<Endpoint>, SettingsError> {
+    let given = if args.hosts.is_empty() { &config.hosts } else { &args.hosts };
+    let mut endpoints = given.iter().map(|host| endpoint(host)).collect::<Result<Vec<_>, _>>()?;
+    if endpoints.is_empty() {
+        endpoints.push(Endpoint::Unix(match called_as {
+            CalledAs::Corten => DEFAULT_SOCKET.into(),
+            CalledAs::Dockerd => DOCKER_SOCKET.into(),
+        }));
+    }
+    let docker = Endpoint::Unix(DOCKER_SOCKET.into());
+    if (args.docker_socket || config.docker_socket) && !endpoints.contains(&docker) {
+        endpoints.push(docker);
+    }
+    Ok(endpoints)
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, SettingsError> {
+    let invalid = || SettingsError::Endpoint(text.to_owned());
+    if let Some(path) = text.strip_prefix("unix://") {
+        return if path.starts_with('/') { Ok(Endpoint::Unix(path.into())) } else { Err(invalid()) };
+    }
+    if let Some(address) = text.strip_prefix("tcp://") {
+        let address = address.trim_end_matches('/');
+        // Docker's default port without encryption.
+        let port_given = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let host = if address.starts_with(':') { "127.0.0.1" } else { "" };
+        return match (address, port_given) {
+            ("", _) => Err(invalid()),
+            (_, true) => Ok(Endpoint::Tcp(format!("{host}{address}"))),
+            _ if address.contains(':') && !address.ends_with(']') => Err(invalid()),
+            _ => Ok(Endpoint::Tcp(format!("{address}:2375"))),
+        };
+    }
+    if text.starts_with("fd://") { Ok(Endpoint::Inherited) } else { Err(invalid()) }
+}
+
+fn pair(what: &'static str, text: &str) -> Result<(String, String), SettingsError> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(SettingsError::Pair { what, value: text.to_owned() }),
+    }
+}
+
+fn absolute(what: &'static str, path: PathBuf) -> Result<PathBuf, SettingsError> {
+    if path.is_absolute() { Ok(path) } else { Err(SettingsError::Relative { what, path }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn settings(args: &[&str], config: Config) -> Result<Settings, SettingsError> {
+        let args = Args::try_parse_from(std::iter::once("daemon").chain(args.iter().copied())).unwrap();
+        Settings::new(args, config, CalledAs::Corten)
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_the_default() {
+        let file = || Config { data_root: Some("/file".into()), debug: true, ..Config::default() };
+        assert_eq!(settings(&["--data-root", "/flag"], file()).unwrap().data_root, PathBuf::from("/flag"));
+        assert_eq!(settings(&[], file()).unwrap().data_root, PathBuf::from("/file"));
+        assert_eq!(settings(&[], Config::default()).unwrap().data_root, PathBuf::from("/var/lib/corten"));
+        assert_eq!(settings(&[], file()).unwrap().log_level, Level::DEBUG);
+        assert_eq!(settings(&["-l", "warn"], file()).unwrap().log_level, Level::WARN);
+    }
+
+    #[test]
+    fn sockets_are_given_as_docker_gives_them() {
+        for (text, wanted) in [
+            ("unix:///x.sock", Some(Endpoint::Unix("/x.sock".into()))),
+            ("tcp://127.0.0.1:2375", Some(Endpoint::Tcp("127.0.0.1:2375".into()))),
+            ("tcp://127.0.0.1", Some(Endpoint::Tcp("127.0.0.1:2375".into()))),
+            ("tcp://:5555", Some(Endpoint::Tcp("127.0.0.1:5555".into()))),
+            ("tcp://[::1]:5555", Some(Endpoint::Tcp("[::1]:5555".into()))),
+            ("fd://", Some(Endpoint::Inherited)),
+            ("unix://x.sock", None),
+            ("tcp://", None),
+            ("tcp://h:x", None),
+            ("http://x", None),
+        ] {
+            assert_eq!(endpoint(text).ok(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn dockerd_serves_docker_s_socket() {
+        let settings = Settings::new(Args::default(), Config::default(), CalledAs::Dockerd).unwrap();
+        assert_eq!(settings.endpoints, [Endpoint::Unix(DOCKER_SOCKET.into())]);
+        let both = Args { docker_socket: true, ..Args::default() };
+        assert_eq!(Settings::new(both, Config::default(), CalledAs::Corten).unwrap().endpoints.len(), 2);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(settings(&["--data-root", "x"], Config::default()).is_err());
+        assert!(settings(&["--log-level", "loud"], Config::default()).is_err());
+        assert!(settings(&["--log-opt", "max-size"], Config::default()).is_err());
+    }
+}
