@@ -1,5 +1,40 @@
-//! Image names and their contents: import, load, save, tag, remove, history
+//! Image names and their contents: import, load, save, tag, remove, history.
+//!
+//! **Invariant:** a row is the truth. An image's row is written after its configuration and layers are on disk and
+//! synced, and removed before they are; a crash leaves shadows (directories, blobs) without rows, which the next
+//! [`Images::open`] sweeps, and never a row without its content.
+//!
+//! ```text
+//! corten.db: image, image_layer, image_name, layer    which images there are, of which layers, by which names
+//! <data-root>/content/blobs/sha256/<image id>         an image's configuration, raw
+//! <data-root>/layers/<diff id>/                       unpacked layers, shared by images
+//! ```
+//!
+//! An image's id is the digest of its configuration.
+//!
+//! - [`Images`]: the store; blocking calls, for a pool
+//! - [`Image`]: one image, as it was when asked for
+//! - [`import`], [`remove`], [`resolve`], [`history`]: the operations, each with its errors
+//! - [`changes`]: Dockerfile instructions that `import` and `commit` apply
+//!
+//! Knows nothing of containers: who uses an image is asked of the caller.
 
-/// The image store.
-#[derive(Debug)]
-pub struct Images;
+#![forbid(unsafe_code)]
+
+pub mod changes;
+pub mod history;
+mod image;
+pub mod import;
+mod index;
+pub mod remove;
+pub mod resolve;
+mod rows;
+mod store;
+pub mod tag;
+
+pub use image::{Image, ImageId, Layer};
+pub use import::{ImportError, ImportOptions};
+pub use remove::{ImageUser, RemoveError, Removed};
+pub use resolve::ResolveError;
+pub use store::{Hold, Images, StoreError};
+pub use tag::TagError;
