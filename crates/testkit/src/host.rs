@@ -235,6 +235,11 @@ impl Host {
     /// Removes the test's containers and images, and compares with what there was before.
     fn check(&mut self) {
         let Some(before) = self.before.take() else { return };
+        // Another engine behind the name `corten` shows whether a test expects the right thing; what it leaves
+        // behind is its own business.
+        if std::env::var_os("CORTEN_TEST_LEAKS").is_some_and(|check| check == "off") {
+            return;
+        }
         if self.daemon.is_none() {
             self.start_daemon();
         }

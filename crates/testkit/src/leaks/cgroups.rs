@@ -1,21 +1,24 @@
 //! Which control groups belong to a sandbox, in every hierarchy of a v1, hybrid or v2 host.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 /// Names that a path part of the sandbox's cgroups can have.
 ///
-/// An engine keeps its containers below `/corten-<8 hex digits of its data root's digest>`; a test that gives a
-/// `--cgroup-parent` of its own names it after its root directory.
+/// An engine keeps everything below one cgroup named after its data root; a test that gives a `--cgroup-parent` of
+/// its own names it after its root directory.
 pub(super) fn names_of(root: &Path) -> Vec<String> {
     let own = root.file_name().map(|name| name.to_string_lossy().into_owned());
-    own.into_iter().chain(engine_name(&root.join("data"))).collect()
+    own.into_iter().chain([engine_name(&root.join("data"))]).collect()
 }
 
-/// Name of the root cgroup of the engine with this data root, once it has one.
-fn engine_name(data_root: &Path) -> Option<String> {
-    let _ = data_root;
-    None
+/// `corten-` and the first 8 hexadecimal digits of the SHA-256 of the data root's path.
+fn engine_name(data_root: &Path) -> String {
+    let digest = Sha256::digest(data_root.as_os_str().as_bytes());
+    digest.iter().take(4).fold("corten-".to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
 /// Directories of the sandbox's cgroups, parents before children.
@@ -73,4 +76,14 @@ pub(super) fn remove(groups: &[PathBuf]) -> bool {
         let gone = fs::remove_dir(group).is_ok() || !group.exists();
         all && gone
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_cgroup_is_named_after_its_data_root() {
+        assert_eq!(engine_name(Path::new("/var/lib/corten")), "corten-dfb22e75");
+    }
 }

@@ -1,0 +1,1 @@
+//! Every flag of `run` has an effect.

@@ -1,0 +1,15 @@
+//! The whole product from the outside: command line, API, daemon, shim and runtime, on the real kernel.
+//!
+//! Every test has a host of its own (see `testkit`) and fails when anything of it is left at the end. The programs
+//! must be built: `cargo build -p corten -p shim -p runtime`.
+
+mod daemon_death;
+mod docker_client;
+mod errors;
+mod flags;
+mod hostile_images;
+mod lifecycle;
+mod memory;
+mod programs;
+mod shim_death;
+mod terminal;
