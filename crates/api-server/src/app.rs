@@ -62,6 +62,6 @@ impl App {
     }
 
     pub(crate) fn image_count(&self) -> usize {
-        0
+        self.engine.images().list().len()
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn document(app: &App, version: ApiVersion) -> Value {
 }
 
 fn objects(app: &App) -> Value {
-    let (total, running, paused, stopped) = app.engine.counts();
+    let engine::Counts { all: total, running, paused, stopped } = app.engine.counts();
     json!({
         "ID": app.daemon.id,
         "Containers": total,

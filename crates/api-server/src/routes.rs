@@ -62,7 +62,6 @@ fn container_routes() -> Router<Arc<App>> {
         .route("/containers/{name}", delete(containers::remove))
         .route("/containers/{name}/json", get_only(get(containers::inspect)))
         .route("/containers/{name}/top", get_only(get(containers::top)))
-        .route("/containers/{name}/changes", get_only(get(containers::changes)))
         .route("/containers/{name}/logs", get_only(get(streams::logs)))
         .route("/containers/{name}/start", post(containers::start))
         .route("/containers/{name}/stop", post(containers::stop))

@@ -2,144 +2,390 @@
 
 use std::sync::Arc;
 
-use api_types::container::{Change, CreateRequest, CreateResponse, Inspect, Summary};
+use api_types::container::{CreateRequest, CreateResponse, Inspect, Summary};
 use api_types::exec::{ExecCreateRequest, ExecInspect, ExecStartRequest};
 use api_types::system::EventMessage;
-use tokio::sync::mpsc;
+use shim::protocol::{Attach, Framing, Request, Target};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{EngineError, Result};
+use crate::attach;
+use crate::container::{Command, Container};
+use crate::create;
+use crate::detach_keys;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::events::{Events, event};
+use crate::exec;
+use crate::host::Host;
+use crate::inspect;
+use crate::layout::Layout;
+use crate::lifecycle;
+use crate::list;
+use crate::logs;
+use crate::names;
 use crate::params::{
     AttachParams, ClientStream, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery, RemoveOptions,
     StreamTicket, WaitCondition,
 };
+use crate::reconcile;
+use crate::registry::Registry;
+use crate::shared::{Filters, Shared, private_dir};
+use crate::state::State;
+use crate::store::Store;
+use crate::top;
 
 /// A handle of the engine; clones share one engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    #[expect(dead_code, reason = "filled by the next slice")]
-    inner: Arc<EngineConfig>,
+    shared: Arc<Shared>,
 }
 
-#[expect(clippy::unused_async, missing_docs, reason = "signatures for the API server; bodies follow")]
+/// How many containers there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All.
+    pub all: usize,
+    /// Running.
+    pub running: usize,
+    /// Paused.
+    pub paused: usize,
+    /// Neither.
+    pub stopped: usize,
+}
+
 impl Engine {
+    /// Opens the engine on its directories, and takes over what an earlier one left: running containers go on.
+    ///
+    /// The caller makes sure that there is one engine per data root.
     pub async fn open(config: EngineConfig) -> Result<Self> {
-        Ok(Self { inner: Arc::new(config) })
+        let layout = Layout::new(&config.data_root, &config.exec_root, config.cgroup_root.as_deref());
+        let shared = tokio::task::spawn_blocking(move || open_stores(config, layout))
+            .await
+            .map_err(|error| EngineError::system("cannot open the engine", error))??;
+        let shared = Arc::new(shared);
+        reconcile::reconcile(&shared).await?;
+        Ok(Self { shared })
     }
-    /// The image store (blocking calls: use `spawn_blocking`).
+
+    /// The image store. Its calls block: use `spawn_blocking`.
     pub fn images(&self) -> &images::Images {
-        unreachable!()
+        &self.shared.images
     }
-    /// (total, running, paused, stopped)
-    pub fn counts(&self) -> (usize, usize, usize, usize) {
-        (0, 0, 0, 0)
+
+    /// What this host can do.
+    pub fn host(&self) -> &Host {
+        &self.shared.host
     }
+
+    /// How the engine was opened.
+    pub fn config(&self) -> &EngineConfig {
+        &self.shared.config
+    }
+
+    /// How many containers there are.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for container in self.shared.registry.all() {
+            counts.all += 1;
+            match container.record().state {
+                State::Running(_) | State::Restarting(_) => counts.running += 1,
+                State::Paused(_) => counts.paused += 1,
+                State::Created { .. } | State::Exited(_) => counts.stopped += 1,
+            }
+        }
+        counts
+    }
+
+    /// Which container uses an image; a running one is preferred. Cheap: callable from within the image store.
+    pub fn image_user(&self, id: &images::ImageId) -> Option<images::ImageUser> {
+        self.shared.image_user(id)
+    }
+
+    /// Creates a container.
     pub async fn create(
         &self,
-        _name: Option<&str>,
-        _platform: Option<&str>,
-        _request: CreateRequest,
+        name: Option<&str>,
+        platform: Option<&str>,
+        request: CreateRequest,
     ) -> Result<CreateResponse> {
-        Err(EngineError::not_found(""))
+        create::create(&self.shared, name, platform, request).await
     }
-    pub async fn list(&self, _query: ListQuery) -> Result<Vec<Summary>> {
-        Err(EngineError::not_found(""))
+
+    /// Lists containers, the newest first.
+    pub async fn list(&self, query: ListQuery) -> Result<Vec<Summary>> {
+        if query.size {
+            let shared = Arc::clone(&self.shared);
+            return blocking(move || list::list(&shared, &query)).await;
+        }
+        list::list(&self.shared, &query)
     }
-    pub async fn inspect(&self, _name: &str, _size: bool) -> Result<Inspect> {
-        Err(EngineError::not_found(""))
+
+    /// Everything about one container.
+    pub async fn inspect(&self, name: &str, size: bool) -> Result<Inspect> {
+        let record = self.find(name)?.record();
+        if size {
+            let shared = Arc::clone(&self.shared);
+            return blocking(move || inspect::inspect(&shared, &record, true)).await;
+        }
+        inspect::inspect(&self.shared, &record, false)
     }
-    /// Already running: `ErrorKind::NotModified`.
-    pub async fn start(&self, _name: &str) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Starts a container. Already running: [`ErrorKind::NotModified`].
+    pub async fn start(&self, name: &str) -> Result<()> {
+        self.find(name)?.ask(Command::Start).await
     }
-    /// Already stopped: `ErrorKind::NotModified`. `timeout` seconds; negative: wait for ever; none: the container's.
-    pub async fn stop(&self, _name: &str, _signal: Option<&str>, _timeout: Option<i64>) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Stops a container. Already stopped: [`ErrorKind::NotModified`]. `timeout` is in seconds; negative: wait for
+    /// ever; none: the container's own.
+    pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
+        lifecycle::stop(&self.shared, &self.find(name)?, signal, timeout).await
     }
-    pub async fn restart(&self, _name: &str, _signal: Option<&str>, _timeout: Option<i64>) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Stops it if it runs, and starts it.
+    pub async fn restart(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
+        let container = self.find(name)?;
+        match lifecycle::stop(&self.shared, &container, signal, timeout).await {
+            Err(error) if error.kind() != ErrorKind::NotModified => return Err(error),
+            _ => {}
+        }
+        container.ask(Command::Start).await?;
+        let event = crate::supervise::container_event(&container.record(), "restart", &[]);
+        self.shared.events.publish(event);
+        Ok(())
     }
-    /// `signal` empty: SIGKILL.
-    pub async fn kill(&self, _name: &str, _signal: &str) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Sends a signal; empty: SIGKILL.
+    pub async fn kill(&self, name: &str, signal: &str) -> Result<()> {
+        lifecycle::kill(&self.shared, name, signal).await
     }
-    pub async fn pause(&self, _name: &str) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Stops its processes by the freezer.
+    pub async fn pause(&self, name: &str) -> Result<()> {
+        self.find(name)?.ask(Command::Pause).await
     }
-    pub async fn unpause(&self, _name: &str) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Lets them run again.
+    pub async fn unpause(&self, name: &str) -> Result<()> {
+        self.find(name)?.ask(Command::Unpause).await
     }
-    pub async fn rename(&self, _name: &str, _new_name: &str) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Gives it another name.
+    pub async fn rename(&self, name: &str, new_name: &str) -> Result<()> {
+        let container = self.find(name)?;
+        if new_name.is_empty() {
+            return Err(EngineError::invalid("New name cannot be empty"));
+        }
+        let new_name = names::check(new_name)?.to_owned();
+        let old = container.record().name.clone();
+        if old == new_name {
+            return Err(EngineError::invalid("Renaming a container with the same name as its current name"));
+        }
+        self.shared.registry.reserve(&new_name, &container.id)?;
+        let outcome = container.ask(|reply| Command::Rename(new_name.clone(), reply)).await;
+        self.shared.registry.release(if outcome.is_ok() { &old } else { &new_name });
+        outcome
     }
-    pub async fn remove(&self, _name: &str, _options: RemoveOptions) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Removes it.
+    pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        lifecycle::remove(&self.shared, &self.find(name)?, options).await
     }
-    /// Registers the wait before it returns (so that headers can be sent); the receiver gives the exit code, or the
-    /// text of a failed start, once.
-    pub async fn wait(
-        &self,
-        _name: &str,
-        _condition: WaitCondition,
-    ) -> Result<tokio::sync::oneshot::Receiver<Result<i32>>> {
-        Err(EngineError::not_found(""))
+
+    /// Registers the wait before it returns, so that headers can be sent; the receiver gives the exit code once.
+    pub async fn wait(&self, name: &str, condition: WaitCondition) -> Result<oneshot::Receiver<Result<i32>>> {
+        Ok(lifecycle::wait(&*self.find(name)?, condition))
     }
-    pub async fn resize(&self, _name: &str, _height: u16, _width: u16) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Sets the size of its terminal.
+    pub async fn resize(&self, name: &str, height: u16, width: u16) -> Result<()> {
+        let container = self.find(name)?;
+        let shim = container
+            .shim()
+            .ok_or_else(|| EngineError::conflict(format!("container {} is not running", container.id)))?;
+        shim.request(&Request::Resize { target: Target::Init, height, width }, &[])
+            .await
+            .map(|_| ())
+            .map_err(|error| EngineError::system("cannot resize the terminal", error))
     }
+
     /// Checks that an attach is possible and says how output will be framed; no side effect.
-    pub async fn prepare_attach(&self, _name: &str, _params: &AttachParams) -> Result<StreamTicket> {
-        Err(EngineError::not_found(""))
+    pub async fn prepare_attach(&self, name: &str, params: &AttachParams) -> Result<StreamTicket> {
+        let container = self.find(name)?;
+        let record = container.record();
+        match record.state {
+            State::Paused(_) => {
+                return Err(EngineError::conflict(format!(
+                    "container {name} is paused, unpause the container before attach"
+                )));
+            }
+            State::Restarting(_) => {
+                return Err(EngineError::conflict(format!(
+                    "container {name} is restarting, wait until the container is running"
+                )));
+            }
+            State::Created { .. } | State::Running(_) | State::Exited(_) => {}
+        }
+        if let Some(keys) = params.detach_keys.as_deref().filter(|keys| !keys.is_empty()) {
+            detach_keys::parse(keys).map_err(|error| {
+                EngineError::invalid(format!("Invalid detach keys ({keys}) provided: {error}"))
+            })?;
+        }
+        Ok(StreamTicket { container: record.id.clone(), exec: None, framing: framing(record.config.tty) })
     }
+
     /// Hands the client's stream over, after the response's head was written to it.
     pub async fn attach(
         &self,
-        _ticket: StreamTicket,
-        _params: AttachParams,
-        _client: ClientStream,
+        ticket: StreamTicket,
+        params: AttachParams,
+        client: ClientStream,
     ) -> Result<()> {
-        Err(EngineError::not_found(""))
+        let container = self.find(&ticket.container)?;
+        let record = container.record();
+        let client = if params.logs {
+            attach::replay(&self.shared, &container, &params, client).await?
+        } else {
+            client
+        };
+        if !params.stream {
+            return Ok(());
+        }
+        let wanted = Attach {
+            stdin: params.stdin && record.config.open_stdin,
+            stdout: params.stdout,
+            stderr: params.stderr,
+            framing: framing(record.config.tty),
+            detach_keys: detach_keys::for_client(params.detach_keys.as_deref(), record.config.tty)?,
+            early_input: client.early_input,
+        };
+        container.attach(wanted, client.socket).await?;
+        let event = crate::supervise::container_event(&record, "attach", &[]);
+        self.shared.events.publish(event);
+        Ok(())
     }
-    /// (container has a terminal, entries). The stream ends with the log, or with the container when following.
-    pub async fn logs(&self, _name: &str, _query: LogsQuery) -> Result<(bool, mpsc::Receiver<LogEntry>)> {
-        Err(EngineError::not_found(""))
+
+    /// (the container has a terminal, its entries). The stream ends with the log, or with the container's run when
+    /// following.
+    pub async fn logs(&self, name: &str, query: LogsQuery) -> Result<(bool, mpsc::Receiver<LogEntry>)> {
+        let container = self.find(name)?;
+        if !query.stdout && !query.stderr {
+            return Err(EngineError::invalid("Bad parameters: you must choose at least one stream"));
+        }
+        let entries = logs::read(&self.shared, &container, query)?;
+        Ok((container.record().config.tty, entries))
     }
-    pub async fn changes(&self, _name: &str) -> Result<Vec<Change>> {
-        Err(EngineError::not_found(""))
+
+    /// Titles and rows of the host's `ps`, for the container's processes.
+    pub async fn top(&self, name: &str, arguments: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
+        let (container, shared, arguments) =
+            (self.find(name)?, Arc::clone(&self.shared), arguments.to_owned());
+        blocking(move || top::top(&shared, &container, &arguments)).await
     }
-    /// The exec's id.
-    pub async fn exec_create(&self, _container: &str, _request: ExecCreateRequest) -> Result<String> {
-        Err(EngineError::not_found(""))
+
+    /// Creates an exec; its id.
+    pub async fn exec_create(&self, container: &str, request: ExecCreateRequest) -> Result<String> {
+        exec::create(&self.shared, container, request).await
     }
-    /// Checks that the exec may start (exists, container runs); the "has already run" case is reported by `exec_start`.
-    pub async fn prepare_exec(&self, _exec: &str, _request: &ExecStartRequest) -> Result<StreamTicket> {
-        Err(EngineError::not_found(""))
+
+    /// Checks that the exec may start (it exists, its container runs). That it has already run is reported by
+    /// [`Self::exec_start`].
+    pub async fn prepare_exec(&self, exec: &str, request: &ExecStartRequest) -> Result<StreamTicket> {
+        exec::prepare(&self.shared, exec, request)
     }
-    /// Starts it; `client` is none when detached. Failures of an attached start are also told to the client's stream.
+
+    /// Starts it; `client` is none when detached. Failures of an attached start are also told to the client's
+    /// stream.
     pub async fn exec_start(
         &self,
-        _exec: &str,
-        _request: ExecStartRequest,
-        _client: Option<ClientStream>,
+        exec: &str,
+        request: ExecStartRequest,
+        client: Option<ClientStream>,
     ) -> Result<()> {
-        Err(EngineError::not_found(""))
+        exec::start(&self.shared, exec, request, client).await
     }
-    pub async fn exec_inspect(&self, _exec: &str) -> Result<ExecInspect> {
-        Err(EngineError::not_found(""))
+
+    /// How an exec stands.
+    pub async fn exec_inspect(&self, exec: &str) -> Result<ExecInspect> {
+        exec::inspect(&self.shared, exec).await
     }
-    pub async fn exec_resize(&self, _exec: &str, _height: u16, _width: u16) -> Result<()> {
-        Err(EngineError::not_found(""))
+
+    /// Sets the size of an exec's terminal.
+    pub async fn exec_resize(&self, exec: &str, height: u16, width: u16) -> Result<()> {
+        exec::resize(&self.shared, exec, height, width).await
     }
+
     /// Past events first when `since` is given, then live ones until `until`.
-    pub async fn events(&self, _query: EventsQuery) -> Result<mpsc::Receiver<EventMessage>> {
-        Err(EngineError::not_found(""))
+    pub async fn events(&self, query: EventsQuery) -> Result<mpsc::Receiver<EventMessage>> {
+        self.shared.events.subscribe(query)
     }
-    /// Publishes an event of something that is not a container (`image`, `import`/`tag`/…).
-    pub fn publish(&self, _event: EventMessage) {}
-    pub async fn top(&self, _name: &str, _ps_args: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
-        Err(EngineError::not_found(""))
+
+    /// Number of clients that listen to events.
+    pub fn event_listeners(&self) -> usize {
+        self.shared.events.listeners()
     }
-    /// Which container uses this image: (short id, running).
-    pub fn image_user(&self, _image_id: &str) -> Option<(String, bool)> {
-        None
+
+    /// Publishes an event about an image: `import`, `load`, `tag`, `untag`, `delete`.
+    pub fn publish_image_event(
+        &self,
+        action: &str,
+        id: &str,
+        attributes: std::collections::BTreeMap<String, String>,
+    ) {
+        self.shared.events.publish(event("image", action, id, attributes));
+    }
+
+    fn find(&self, reference: &str) -> Result<Arc<Container>> {
+        self.shared.registry.find(reference)
+    }
+}
+
+fn framing(tty: bool) -> Framing {
+    if tty { Framing::Raw } else { Framing::Multiplexed }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| EngineError::system("the operation failed", error))
+        .and_then(|outcome| outcome)
+}
+
+fn open_stores(config: EngineConfig, layout: Layout) -> Result<Shared> {
+    for dir in [layout.data_root(), layout.exec_root()] {
+        private_dir(dir)?;
+    }
+    private_dir(&layout.containers())?;
+    private_dir(&layout.run_dirs())?;
+    let host = Host::probe()?;
+    let database = db::Database::open(&layout.database())
+        .map_err(|error| EngineError::system("cannot open the database", error))?;
+    let settings = snapshots::settings::Settings {
+        max_unpacked: config.max_layer_size,
+        ..snapshots::settings::Settings::default()
+    };
+    let images = images::Images::open_with(layout.data_root(), database.clone(), settings)
+        .map_err(|error| EngineError::system("cannot open the image store", error))?;
+    let shim = shim::spawn::ShimExecutable::open(&config.shim).map_err(|error| {
+        EngineError::system(format!("cannot open the shim {}", config.shim.display()), error)
+    })?;
+    make_shim_cgroup(&layout);
+    Ok(Shared {
+        store: Store::open(database)?,
+        images,
+        host,
+        layout,
+        events: Events::default(),
+        registry: Registry::default(),
+        execs: exec::Execs::default(),
+        shim,
+        filters: Filters::default(),
+        config,
+    })
+}
+
+/// Shims live apart from containers and from the daemon. Without the cgroup they stay where the daemon is.
+fn make_shim_cgroup(layout: &Layout) {
+    let made = runtime::cgroup::Cgroup::create(&layout.shim_cgroup(), &oci::runtime::Resources::default());
+    if let Err(error) = made {
+        tracing::warn!(%error, "cannot make the shims' cgroup");
     }
 }

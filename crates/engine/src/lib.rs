@@ -6,20 +6,62 @@
 //! - [`Engine`]: everything the API can ask for
 //! - [`error`]: what can go wrong, by kind; the API's status comes from the kind
 //! - [`params`]: arguments and answers that are not API JSON
-//! - [`capabilities`]: capability sets from Docker's lists
-//! - [`seccomp_profile`]: the standard system call filter, and users' own
+//! - [`state`]: which event may follow which state
+//! - [`record`]: one container as kept on disk
 //! - [`layout`]: paths on disk
-//! - [`events`], [`logs`]: the event bus; reading log files
+//! - [`merge`], [`mounts`], [`modes`], [`resources`], [`devices`], [`security`], [`capabilities`],
+//!   [`seccomp_profile`], [`spec`]: from Docker's configuration to a runtime specification
+//! - [`events`]: the event bus; [`signals`], [`detach_keys`], [`names`], [`time`], [`log_config`]: words and what they mean
+//! - [`host`]: what this host can do
+//!
+//! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
+//! task; `create`, `start`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top` are the operations; `reconcile`
+//! takes over what an earlier engine left; `shim_client` talks to shims.
 //!
 //! Knows nothing of HTTP.
 
+#![forbid(unsafe_code)]
+
+mod attach;
 pub mod capabilities;
+mod container;
+mod create;
+pub mod detach_keys;
+pub mod devices;
 pub mod engine;
 pub mod error;
 pub mod events;
+mod exec;
+mod files;
+pub mod host;
+mod inspect;
 pub mod layout;
+mod lifecycle;
+mod list;
+pub mod log_config;
+mod logs;
+pub mod merge;
+pub mod modes;
+pub mod mounts;
+pub mod names;
 pub mod params;
+mod reconcile;
+pub mod record;
+mod registry;
+pub mod resources;
+mod restart;
 pub mod seccomp_profile;
+pub mod security;
+mod shared;
+mod shim_client;
+pub mod signals;
+pub mod spec;
+mod start;
+pub mod state;
+mod store;
+mod supervise;
+pub mod time;
+mod top;
 
-pub use engine::Engine;
+pub use engine::{Counts, Engine};
 pub use error::{EngineError, ErrorKind};

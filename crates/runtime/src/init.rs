@@ -100,18 +100,11 @@ pub(crate) fn run(setup: Setup<'_>, channel: BorrowedFd<'_>, forked: &Forked) ->
         return fail(starter, StartError::new("wait for start", error));
     }
     if let Some((state, hooks)) = hooks
-        && let Err(error) =
-            crate::hooks::run("startContainer", &hooks.start_container, &as_seen_here(state, "created"))
+        && let Err(error) = crate::hooks::run("startContainer", &hooks.start_container, state)
     {
         return fail(starter, error);
     }
     fail(starter, ready.run())
-}
-
-/// The state for a hook that runs in the container's namespaces: with the pid that is valid there.
-fn as_seen_here(state: &State, status: &str) -> State {
-    let pid = rustix::process::getpid().as_raw_nonzero().get();
-    State { pid: Some(pid), status: status.to_owned(), ..state.clone() }
 }
 
 /// Everything up to the process's own identity. Returns the master of its terminal.
@@ -244,10 +237,7 @@ impl Fill<'_> {
             .and_then(|()| channel::await_command(self.channel, Command::Go))
             .during(|| "wait for the runtime's hooks".to_owned())?;
         match self.hooks {
-            Some((state, hooks)) => {
-                let state = as_seen_here(state, "creating");
-                crate::hooks::run("createContainer", &hooks.create_container, &state)
-            }
+            Some((state, hooks)) => crate::hooks::run("createContainer", &hooks.create_container, state),
             None => Ok(()),
         }
     }

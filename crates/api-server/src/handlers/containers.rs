@@ -123,12 +123,6 @@ pub(crate) async fn top(call: Call) -> ApiResult {
     call::json(&json!({ "Processes": processes, "Titles": titles }))
 }
 
-/// `GET /containers/{name}/changes`. Docker's answer for an untouched container is `null`.
-pub(crate) async fn changes(call: Call) -> ApiResult {
-    let changes = call.app.engine.changes(call.name()).await?;
-    call::json(&Some(changes).filter(|changes| !changes.is_empty()))
-}
-
 /// `DELETE /containers/{name}`.
 pub(crate) async fn remove(call: Call) -> ApiResult {
     let options = RemoveOptions {

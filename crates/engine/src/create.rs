@@ -1,0 +1,311 @@
+//! Creating a container: every refusal first, then directory, row, use.
+
+use std::sync::Arc;
+
+use api_types::config::Config;
+use api_types::container::{CreateRequest, CreateResponse};
+use api_types::host_config::HostConfig;
+
+use crate::capabilities;
+use crate::container::Container;
+use crate::devices;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::events::now;
+use crate::log_config;
+use crate::merge;
+use crate::modes::{self, NetworkMode};
+use crate::mounts;
+use crate::names;
+use crate::record::{Record, VERSION};
+use crate::resources;
+use crate::restart;
+use crate::security;
+use crate::shared::Shared;
+use crate::signals;
+use crate::state::State;
+use crate::supervise::{Supervisor, container_event};
+
+const DEFAULT_SHM_SIZE: i64 = 64 * 1024 * 1024;
+
+/// Creates a container.
+pub(crate) async fn create(
+    shared: &Arc<Shared>,
+    name: Option<&str>,
+    platform: Option<&str>,
+    request: CreateRequest,
+) -> Result<CreateResponse> {
+    let id = names::new_id()?;
+    let name = reserve(shared, name, &id)?;
+    let (owned, owned_id, owned_name) = (Arc::clone(shared), id.clone(), name.clone());
+    let platform = platform.map(str::to_owned);
+    let planned = tokio::task::spawn_blocking(move || {
+        let planned = plan(&owned, owned_id, owned_name, platform.as_deref(), request)?;
+        make_directory(&owned, &planned.record)?;
+        Ok(planned)
+    })
+    .await
+    .map_err(|error| EngineError::system("cannot create the container", error))
+    .and_then(|outcome| outcome);
+    let outcome = match planned {
+        // The hold keeps the image until the row that needs it is written.
+        Ok(Planned { record, warnings, hold }) => enter(shared, record).await.map(|()| {
+            drop(hold);
+            warnings
+        }),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(warnings) => Ok(CreateResponse { id, warnings }),
+        Err(error) => {
+            shared.registry.release(&name);
+            let dir = shared.layout.container(&id).root().to_owned();
+            // It may not have been made yet.
+            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await;
+            Err(error)
+        }
+    }
+}
+
+fn reserve(shared: &Shared, name: Option<&str>, id: &str) -> Result<String> {
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        let name = names::check(name)?;
+        shared.registry.reserve(name, id)?;
+        return Ok(name.to_owned());
+    }
+    let mut attempt = 0;
+    loop {
+        let name = names::generate(attempt)?;
+        match shared.registry.reserve(&name, id) {
+            Ok(()) => return Ok(name),
+            Err(_) if attempt < 1000 => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A container that may be created.
+struct Planned {
+    record: Record,
+    warnings: Vec<String>,
+    hold: images::Hold,
+}
+
+/// Decides everything: pure but for questions to the image store and the host.
+fn plan(
+    shared: &Shared,
+    id: String,
+    name: String,
+    platform: Option<&str>,
+    request: CreateRequest,
+) -> Result<Planned> {
+    let CreateRequest { config, mut host_config, .. } = request;
+    let mut warnings = Vec::new();
+    let image_name = config.image.clone();
+    let image = shared.image(&image_name, platform)?;
+    let hold = shared
+        .images
+        .hold(&image.id)
+        .ok_or_else(|| EngineError::not_found(format!("No such image: {image_name}")))?;
+    check_config(&config)?;
+    let mut config = merge::merge(config, &image_config(&image)?)?;
+    check_host_config(shared, &config, &mut host_config, &mut warnings)?;
+    if config.hostname.is_empty() && owns_hostname(&host_config) {
+        config.hostname = id[..12].to_owned();
+    }
+    let volumes: Vec<String> = config.volumes.iter().flatten().map(|(path, _)| path.clone()).collect();
+    let mounts = mounts::plan(&host_config, &volumes, &mut warnings)?;
+    mounts::check_sources(&mounts)?;
+    devices::plan(
+        false,
+        &host_config.devices,
+        host_config.device_cgroup_rules.as_deref().unwrap_or_default(),
+    )?;
+    let record = Record {
+        version: VERSION,
+        id,
+        name,
+        created: now(),
+        image: image_name,
+        image_id: image.id.to_string(),
+        config,
+        host_config,
+        mounts,
+        state: State::Created { failure: None },
+        restart_count: 0,
+        stopped_by_user: false,
+        written_files: std::collections::BTreeMap::new(),
+        boot_id: shared.host.boot_id.clone(),
+    };
+    Ok(Planned { record, warnings, hold })
+}
+
+/// The image's own configuration, in Docker's words.
+fn image_config(image: &images::Image) -> Result<Config> {
+    let read = || -> serde_json::Result<Config> {
+        let mut document: serde_json::Value = serde_json::from_slice(&image.raw_config)?;
+        let mut config = document["config"].take();
+        api_types::strip_nulls(&mut config);
+        if config.is_null() { Ok(Config::default()) } else { serde_json::from_value(config) }
+    };
+    read().map_err(|error| {
+        EngineError::system(format!("cannot read the configuration of image {}", image.id), error)
+    })
+}
+
+/// A container with a UTS and network namespace of its own is named after its id.
+fn owns_hostname(host: &HostConfig) -> bool {
+    host.uts_mode.is_empty() && !matches!(modes::network(&host.network_mode), Ok(NetworkMode::Host))
+}
+
+fn check_config(config: &Config) -> Result<()> {
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return Err(EngineError::invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        )));
+    }
+    if !config.stop_signal.is_empty() {
+        signals::parse(&config.stop_signal)?;
+    }
+    for entry in config.env.iter().flatten() {
+        if entry.is_empty() || entry.starts_with('=') {
+            return Err(EngineError::invalid(format!("invalid environment variable: {entry}")));
+        }
+    }
+    if config
+        .healthcheck
+        .as_ref()
+        .is_some_and(|check| check.test.as_ref().is_some_and(|test| !test.is_empty() && test[0] != "NONE"))
+    {
+        return Err(not_yet("health checks"));
+    }
+    Ok(())
+}
+
+fn not_yet(what: &str) -> EngineError {
+    EngineError::new(ErrorKind::NotImplemented, format!("{what} are not there yet in this version"))
+}
+
+fn check_host_config(
+    shared: &Shared,
+    config: &Config,
+    host: &mut HostConfig,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let ports = host.publish_all_ports || !host.port_bindings.is_empty();
+    modes::check(host, !config.hostname.is_empty(), ports)?;
+    resources::check(host, &shared.host, warnings)?;
+    security::parse(host.security_opt.as_deref().unwrap_or_default())?;
+    restart::check(&host.restart_policy, host.auto_remove)?;
+    log_config::complete(&mut host.log_config, &shared.config.log_options)?;
+    capabilities::resolve(
+        capabilities::Request {
+            add: host.cap_add.as_deref().unwrap_or_default(),
+            drop: host.cap_drop.as_deref().unwrap_or_default(),
+            privileged: host.privileged,
+        },
+        shared.host.capabilities,
+    )
+    .map_err(|error| EngineError::invalid(error.to_string()))?;
+    check_not_there_yet(host)?;
+    resolve_joined(shared, host)?;
+    if ports {
+        return Err(not_yet("published ports"));
+    }
+    if matches!(modes::network(&host.network_mode), Ok(NetworkMode::Default)) {
+        if matches!(host.network_mode.as_str(), "" | "bridge") {
+            host.network_mode = "default".into();
+        }
+        warnings.push(
+            "The container has a network namespace of its own with loopback only: this version has no bridge yet.".into(),
+        );
+    }
+    fill_defaults(host, shared.host.cgroup_v2);
+    Ok(())
+}
+
+fn check_not_there_yet(host: &HostConfig) -> Result<()> {
+    let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    if !matches!(host.runtime.as_str(), "" | "runc" | "corten" | "io.containerd.runc.v2") {
+        return Err(EngineError::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
+    }
+    if host.init == Some(true) {
+        return Err(not_yet("init processes (--init)"));
+    }
+    if filled(&host.volumes_from) {
+        return Err(not_yet("volumes of other containers (--volumes-from)"));
+    }
+    if filled(&host.links) {
+        return Err(not_yet("links"));
+    }
+    if host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
+        return Err(EngineError::invalid(
+            "could not select device driver: this engine has none (--gpus, CDI)",
+        ));
+    }
+    if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) {
+        return Err(EngineError::invalid(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ));
+    }
+    Ok(())
+}
+
+/// `container:name` becomes `container:<id>`, as Docker keeps it.
+fn resolve_joined(shared: &Shared, host: &mut HostConfig) -> Result<()> {
+    for mode in [&mut host.pid_mode, &mut host.ipc_mode, &mut host.network_mode] {
+        if let Some(name) = mode.strip_prefix("container:") {
+            *mode = format!("container:{}", shared.registry.find(name)?.id);
+        }
+    }
+    Ok(())
+}
+
+/// What Docker fills in, as `inspect` shows it.
+fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool) {
+    let default = |field: &mut String, value: &str| {
+        if field.is_empty() {
+            *field = value.to_owned();
+        }
+    };
+    default(&mut host.restart_policy.name, "no");
+    default(&mut host.ipc_mode, "private");
+    default(&mut host.cgroupns_mode, if cgroup_v2 { "private" } else { "host" });
+    default(&mut host.runtime, "runc");
+    if host.shm_size == 0 && !host.ipc_mode.starts_with("container:") {
+        host.shm_size = DEFAULT_SHM_SIZE;
+    }
+    if host.memory > 0 && host.memory_swap == 0 {
+        host.memory_swap = host.memory.saturating_mul(2);
+    }
+    if host.oom_kill_disable.is_none() && !cgroup_v2 {
+        host.oom_kill_disable = Some(false);
+    }
+    if !host.privileged {
+        let list = |paths: &[&str]| Some(paths.iter().map(|&path| path.to_owned()).collect());
+        if host.masked_paths.is_none() {
+            host.masked_paths = list(&crate::spec::MASKED_PATHS);
+        }
+        if host.readonly_paths.is_none() {
+            host.readonly_paths = list(&crate::spec::READONLY_PATHS);
+        }
+    }
+}
+
+fn make_directory(shared: &Shared, record: &Record) -> Result<()> {
+    let dir = shared.layout.container(&record.id);
+    crate::shared::private_dir(dir.root())?;
+    snapshots::upper::prepare(dir.root(), shared.images.layers().settings())
+        .map_err(|error| EngineError::system("cannot make the container's writable layer", error))
+}
+
+/// Writes the row, and lets everybody see the container.
+async fn enter(shared: &Arc<Shared>, record: Record) -> Result<()> {
+    shared.store.put(Arc::new(record.clone())).await?;
+    let event = container_event(&record, "create", &[]);
+    let (container, commands) = Container::new(record);
+    shared.registry.insert(Arc::clone(&container));
+    Supervisor::spawn(Arc::clone(shared), container, commands);
+    shared.events.publish(event);
+    Ok(())
+}

@@ -1,0 +1,430 @@
+//! Exec: one more process in a running container.
+//!
+//! An exec is known here from its creation until its container is removed or this engine ends; what is needed to
+//! start it after the engine was killed lies beside the shim's socket, on a tmpfs, as long as the container runs.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api_types::exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, ProcessConfig};
+use oci::runtime::{ConsoleSize, Process};
+use serde::{Deserialize, Serialize};
+use shim::plan::ExecPlan;
+use shim::protocol::{Attach, Framing, ProcessState, Reply, Request, Target};
+
+use crate::capabilities;
+use crate::container::Container;
+use crate::detach_keys;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::merge::environment;
+use crate::names;
+use crate::params::{ClientStream, StreamTicket};
+use crate::record::Record;
+use crate::shared::Shared;
+use crate::shim_client::{START_DEADLINE, ShimError};
+use crate::spec;
+use crate::state::State;
+use crate::supervise::container_event;
+
+/// One exec.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Exec {
+    id: String,
+    container: String,
+    request: ExecCreateRequest,
+    #[serde(default)]
+    progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Progress {
+    #[default]
+    Created,
+    Starting,
+    Running {
+        pid: i32,
+    },
+    Ended {
+        code: i32,
+    },
+}
+
+/// All execs.
+#[derive(Debug, Default)]
+pub(crate) struct Execs(Mutex<HashMap<String, Exec>>);
+
+impl Execs {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Exec>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, id: &str) -> Result<Exec> {
+        self.lock()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| EngineError::not_found(format!("No such exec instance: {id}")))
+    }
+
+    fn set(&self, id: &str, progress: Progress) {
+        if let Some(exec) = self.lock().get_mut(id) {
+            exec.progress = progress;
+        }
+    }
+
+    /// A shim reports an end.
+    pub(crate) fn ended(&self, id: &str, code: i32) {
+        self.set(id, Progress::Ended { code });
+    }
+
+    /// Everything in a container that has ended is over; what has no code of its own was killed.
+    pub(crate) fn container_ended(&self, container: &str) {
+        for exec in self.lock().values_mut().filter(|exec| exec.container == container) {
+            if matches!(exec.progress, Progress::Running { .. } | Progress::Starting) {
+                exec.progress = Progress::Ended { code: 137 };
+            }
+        }
+    }
+
+    /// Ids of a container's execs that run.
+    pub(crate) fn running(&self, container: &str) -> Option<Vec<String>> {
+        let mut ids: Vec<String> = self
+            .lock()
+            .values()
+            .filter(|exec| exec.container == container && matches!(exec.progress, Progress::Running { .. }))
+            .map(|exec| exec.id.clone())
+            .collect();
+        ids.sort();
+        (!ids.is_empty()).then_some(ids)
+    }
+
+    /// Forgets a removed container's execs.
+    pub(crate) fn forget(&self, container: &str) {
+        self.lock().retain(|_, exec| exec.container != container);
+    }
+
+    /// Takes over what an earlier engine left: what the shim knows, completed from the files.
+    pub(crate) fn adopt(
+        &self,
+        container: &str,
+        directory: &std::path::Path,
+        known: &[(String, ProcessState)],
+    ) {
+        let mut execs = self.lock();
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let exec = std::fs::read(entry.path())
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Exec>(&bytes).ok());
+            if let Some(exec) = exec.filter(|exec| exec.container == container) {
+                execs.insert(exec.id.clone(), exec);
+            }
+        }
+        for (id, state) in known {
+            let exec = execs.entry(id.clone()).or_insert_with(|| Exec {
+                id: id.clone(),
+                container: container.to_owned(),
+                request: ExecCreateRequest::default(),
+                progress: Progress::Created,
+            });
+            exec.progress = progress_of(state);
+        }
+    }
+}
+
+fn progress_of(state: &ProcessState) -> Progress {
+    match state {
+        ProcessState::Created { pid } | ProcessState::Running { pid } => Progress::Running { pid: *pid },
+        ProcessState::Exited(exit) => Progress::Ended { code: exit.code },
+    }
+}
+
+/// Directory of the execs' files of a container.
+pub(crate) fn directory(shared: &Shared, container: &str) -> PathBuf {
+    shared.layout.run_dir(container).join("execs")
+}
+
+fn running(container: &Container) -> Result<Arc<Record>> {
+    let record = container.record();
+    match record.state {
+        State::Running(_) => Ok(record),
+        State::Paused(_) => Err(EngineError::conflict(format!(
+            "container {} is paused, unpause the container before exec",
+            record.id
+        ))),
+        State::Restarting(_) => Err(EngineError::conflict(format!(
+            "container {} is restarting, wait until the container is running",
+            record.id
+        ))),
+        State::Created { .. } | State::Exited(_) => {
+            Err(EngineError::conflict(format!("container {} is not running", record.id)))
+        }
+    }
+}
+
+/// Creates an exec; its id.
+pub(crate) async fn create(
+    shared: &Arc<Shared>,
+    reference: &str,
+    request: ExecCreateRequest,
+) -> Result<String> {
+    let container = shared.registry.find(reference)?;
+    let record = running(&container)?;
+    if request.cmd.is_empty() || request.cmd[0].is_empty() {
+        return Err(EngineError::invalid("no exec command specified"));
+    }
+    if !request.detach_keys.is_empty() {
+        detach_keys::parse(&request.detach_keys)?;
+    }
+    let exec =
+        Exec { id: names::new_id()?, container: record.id.clone(), request, progress: Progress::Created };
+    let (path, id) = (directory(shared, &record.id), exec.id.clone());
+    let text =
+        serde_json::to_vec(&exec).map_err(|error| EngineError::system("cannot save the exec", error))?;
+    let command = exec.request.cmd.join(" ");
+    shared.execs.lock().insert(id.clone(), exec);
+    let file = id.clone();
+    tokio::task::spawn_blocking(move || -> Result<()> {
+        crate::shared::private_dir(&path)?;
+        let write = || -> std::io::Result<()> {
+            use std::io::Write as _;
+            std::fs::File::create(path.join(file))?.write_all(&text)
+        };
+        write().map_err(|error| EngineError::system("cannot save the exec", error))
+    })
+    .await
+    .map_err(|error| EngineError::system("cannot save the exec", error))??;
+    shared.events.publish(container_event(
+        &record,
+        &format!("exec_create: {command}"),
+        &[("execID", id.clone())],
+    ));
+    Ok(id)
+}
+
+/// Checks that it may start, and says how its output is framed.
+pub(crate) fn prepare(shared: &Shared, id: &str, request: &ExecStartRequest) -> Result<StreamTicket> {
+    let exec = shared.execs.get(id)?;
+    let container = shared.registry.find(&exec.container)?;
+    running(&container)?;
+    let framing = if exec.request.tty || request.tty { Framing::Raw } else { Framing::Multiplexed };
+    Ok(StreamTicket { container: exec.container, exec: Some(id.to_owned()), framing })
+}
+
+/// Starts it.
+pub(crate) async fn start(
+    shared: &Arc<Shared>,
+    id: &str,
+    request: ExecStartRequest,
+    client: Option<ClientStream>,
+) -> Result<()> {
+    let exec = shared.execs.get(id)?;
+    let container = shared.registry.find(&exec.container)?;
+    let record = running(&container)?;
+    let already = match exec.progress {
+        Progress::Created => None,
+        Progress::Starting | Progress::Running { .. } => Some("is already running"),
+        Progress::Ended { .. } => Some("has already run"),
+    };
+    if let Some(already) = already {
+        let error = EngineError::conflict(format!("exec command {id} {already}"));
+        if let Some(client) = client {
+            tell_client(client, &exec.request, error.message()).await;
+        }
+        return Err(error);
+    }
+    shared.execs.set(id, Progress::Starting);
+    let outcome = launch(shared, &container, &record, &exec, &request, client).await;
+    match outcome {
+        Ok(pid) => {
+            // It may have ended already, which the shim has told by then.
+            let mut execs = shared.execs.lock();
+            if let Some(exec) = execs.get_mut(id).filter(|exec| exec.progress == Progress::Starting) {
+                exec.progress = Progress::Running { pid };
+            }
+            drop(execs);
+            let command = exec.request.cmd.join(" ");
+            shared.events.publish(container_event(
+                &record,
+                &format!("exec_start: {command}"),
+                &[("execID", id.to_owned())],
+            ));
+            Ok(())
+        }
+        Err((code, error)) => {
+            shared.execs.set(id, Progress::Ended { code });
+            Err(error)
+        }
+    }
+}
+
+async fn launch(
+    shared: &Shared,
+    container: &Container,
+    record: &Record,
+    exec: &Exec,
+    request: &ExecStartRequest,
+    client: Option<ClientStream>,
+) -> std::result::Result<i32, (i32, EngineError)> {
+    let system = |error: &dyn std::fmt::Display| (126, EngineError::system("cannot start the exec", error));
+    let shim = container
+        .shim()
+        .ok_or_else(|| (126, EngineError::conflict(format!("container {} is not running", record.id))))?;
+    let plan = plan(shared, record, &exec.request, request).map_err(|error| (126, error))?;
+    let memfd = plan.to_memfd(&[]).map_err(|error| system(&error))?;
+    let attach = match &client {
+        Some(client) => Some(attach_of(&exec.request, client).map_err(|error| (126, error))?),
+        None => None,
+    };
+    let message = Request::Exec { exec_id: exec.id.clone(), attach };
+    let mut fds = vec![memfd.as_fd()];
+    if let Some(client) = &client {
+        fds.push(client.socket.as_fd());
+    }
+    let answer = match shim.send(&message, &fds).await {
+        Ok(pending) => pending.answer(START_DEADLINE.min(std::time::Duration::from_secs(30))).await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok((Reply::Started { pid }, _)) => Ok(pid),
+        Ok(_) => Err(system(&"the shim answered nonsense")),
+        Err(ShimError::Refused { exit_code, message }) => {
+            let kind =
+                if matches!(exit_code, 126 | 127) { ErrorKind::InvalidParameter } else { ErrorKind::System };
+            Err((exit_code, EngineError::new(kind, message)))
+        }
+        Err(error) => Err(system(&error)),
+    }
+}
+
+fn attach_of(request: &ExecCreateRequest, client: &ClientStream) -> Result<Attach> {
+    Ok(Attach {
+        stdin: request.attach_stdin,
+        stdout: request.attach_stdout,
+        stderr: request.attach_stderr,
+        framing: if request.tty { Framing::Raw } else { Framing::Multiplexed },
+        detach_keys: detach_keys::for_client(Some(&request.detach_keys), request.tty)?,
+        early_input: client.early_input.clone(),
+    })
+}
+
+/// The process: the container's environment and directory, and what the request says.
+fn plan(
+    shared: &Shared,
+    record: &Record,
+    request: &ExecCreateRequest,
+    start: &ExecStartRequest,
+) -> Result<ExecPlan> {
+    let config = &record.config;
+    let hostname = shared.host_name();
+    let mut base = spec::process_env(config, spec::hostname(record, &hostname));
+    if request.tty && !base.iter().any(|entry| entry.starts_with("TERM=")) {
+        base.push("TERM=xterm".into());
+    }
+    let cwd = [&request.working_dir, &config.working_dir].into_iter().find(|path| !path.is_empty());
+    let size = start.console_size.or(request.console_size);
+    let cells = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    let host = &record.host_config;
+    let capabilities = capabilities::resolve(
+        capabilities::Request {
+            add: host.cap_add.as_deref().unwrap_or_default(),
+            drop: host.cap_drop.as_deref().unwrap_or_default(),
+            privileged: host.privileged || request.privileged,
+        },
+        shared.host.capabilities,
+    )
+    .map_err(|error| EngineError::invalid(error.to_string()))?;
+    let options = crate::security::parse(host.security_opt.as_deref().unwrap_or_default())?;
+    Ok(ExecPlan {
+        version: 1,
+        process: Process {
+            terminal: request.tty,
+            console_size: size
+                .filter(|[height, width]| request.tty && *height > 0 && *width > 0)
+                .map(|[height, width]| ConsoleSize { height: cells(height), width: cells(width) }),
+            args: request.cmd.clone(),
+            env: environment(base, request.env.as_deref().unwrap_or_default()),
+            cwd: cwd.map_or_else(|| "/".to_owned(), String::clone),
+            capabilities: Some(capabilities),
+            no_new_privileges: options.no_new_privileges,
+            oom_score_adj: Some(host.oom_score_adj),
+            rlimits: spec::rlimits(host, shared.host.max_files)?,
+            ..Process::default()
+        },
+        user: if request.user.is_empty() { config.user.clone() } else { request.user.clone() },
+        open_stdin: request.attach_stdin,
+        privileged: request.privileged,
+        // No program of its own: the shim keeps the container's.
+        seccomp_flags: 0,
+    })
+}
+
+/// Writes an error to a client whose stream was taken over already, as Docker does.
+async fn tell_client(client: ClientStream, request: &ExecCreateRequest, message: &str) {
+    let text = format!("{message}\r\n").into_bytes();
+    let mut bytes = Vec::with_capacity(text.len() + 8);
+    if !request.tty {
+        bytes.extend([1, 0, 0, 0]);
+        bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    bytes.extend(text);
+    // A few bytes into an empty socket: this does not block, and a client that has left needs no text.
+    let _ = tokio::task::spawn_blocking(move || {
+        let _ = rustix::io::write(&client.socket, &bytes);
+    })
+    .await;
+}
+
+/// How it stands; a running one is asked of the shim, so that an end is never reported late.
+pub(crate) async fn inspect(shared: &Shared, id: &str) -> Result<ExecInspect> {
+    let mut exec = shared.execs.get(id)?;
+    if matches!(exec.progress, Progress::Running { .. } | Progress::Starting)
+        && let Ok(container) = shared.registry.find(&exec.container)
+        && let Some(shim) = container.shim()
+        && let Ok((Reply::Hello { execs, .. }, _)) = shim.request(&Request::State, &[]).await
+        && let Some((_, state)) = execs.iter().find(|(known, _)| known == id)
+    {
+        exec.progress = progress_of(state);
+        shared.execs.set(id, exec.progress);
+    }
+    let (is_running, pid, exit_code) = match exec.progress {
+        Progress::Created | Progress::Starting => (false, 0, None),
+        Progress::Running { pid } => (true, pid, None),
+        Progress::Ended { code } => (false, 0, Some(code)),
+    };
+    let request = exec.request;
+    let keys =
+        if request.detach_keys.is_empty() { Vec::new() } else { detach_keys::parse(&request.detach_keys)? };
+    Ok(ExecInspect {
+        id: exec.id,
+        running: is_running,
+        exit_code,
+        process_config: ProcessConfig {
+            tty: request.tty,
+            entrypoint: request.cmd.first().cloned().unwrap_or_default(),
+            arguments: request.cmd.iter().skip(1).cloned().collect(),
+            privileged: Some(request.privileged),
+            user: request.user,
+        },
+        open_stdin: request.attach_stdin,
+        open_stderr: request.attach_stderr,
+        open_stdout: request.attach_stdout,
+        can_remove: false,
+        container_id: exec.container,
+        detach_keys: String::from_utf8_lossy(&keys).into_owned(),
+        pid,
+    })
+}
+
+/// Sets the size of its terminal.
+pub(crate) async fn resize(shared: &Shared, id: &str, height: u16, width: u16) -> Result<()> {
+    let exec = shared.execs.get(id)?;
+    let container = shared.registry.find(&exec.container)?;
+    let shim = container
+        .shim()
+        .ok_or_else(|| EngineError::conflict(format!("container {} is not running", exec.container)))?;
+    shim.request(&Request::Resize { target: Target::Exec(id.to_owned()), height, width }, &[])
+        .await
+        .map(|_| ())
+        .map_err(|error| EngineError::system("cannot resize the terminal", error))
+}

@@ -1,0 +1,214 @@
+//! Containers as `ps` lists them.
+
+use std::sync::Arc;
+
+use api_types::container::{Summary, SummaryHostConfig, SummaryNetworks};
+use regex_lite::Regex;
+
+use crate::error::{EngineError, Result};
+use crate::events::now;
+use crate::inspect;
+use crate::mounts::mount_points;
+use crate::params::ListQuery;
+use crate::record::Record;
+use crate::shared::Shared;
+use crate::state::State;
+use crate::time::human_duration;
+
+const KNOWN_FILTERS: [&str; 14] = [
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+];
+
+/// Lists containers, the newest first. With `size`, walks their writable layers, so it blocks.
+pub(crate) fn list(shared: &Shared, query: &ListQuery) -> Result<Vec<Summary>> {
+    let filter = Filter::new(shared, query)?;
+    let mut records: Vec<Arc<Record>> =
+        shared.registry.all().iter().map(|container| container.record()).collect();
+    records.sort_by_key(|record| std::cmp::Reverse(record.created));
+    let all = query.all || query.limit.is_some() || filter.looks_at_state();
+    let limit = query.limit.unwrap_or(usize::MAX);
+    Ok(records
+        .iter()
+        .filter(|record| all || record.state.run().is_some() || matches!(record.state, State::Restarting(_)))
+        .filter(|record| filter.matches(record))
+        .take(limit)
+        .map(|record| summary(shared, record, query.size))
+        .collect())
+}
+
+fn summary(shared: &Shared, record: &Record, size: bool) -> Summary {
+    let (path, args) = record.command();
+    let (size_rw, size_root_fs) = if size { inspect::sizes(shared, record) } else { (None, None) };
+    Summary {
+        id: record.id.clone(),
+        names: vec![format!("/{}", record.name)],
+        image: shown_image(shared, record),
+        image_id: record.image_id.clone(),
+        command: std::iter::once(path).chain(args).map(|word| quote(&word)).collect::<Vec<_>>().join(" "),
+        created: record.created / 1_000_000_000,
+        ports: Vec::new(),
+        size_rw,
+        size_root_fs,
+        labels: record.config.labels.clone().unwrap_or_default(),
+        state: record.state.status().into(),
+        status: status(record),
+        host_config: SummaryHostConfig {
+            network_mode: record.host_config.network_mode.clone(),
+            annotations: record.host_config.annotations.clone(),
+        },
+        network_settings: SummaryNetworks { networks: inspect::networks(record) },
+        mounts: mount_points(&record.mounts),
+    }
+}
+
+/// The image's name as the user gave it, while it still means this image; its id otherwise.
+fn shown_image(shared: &Shared, record: &Record) -> String {
+    match shared.images.resolve(&record.image) {
+        Ok(image) if image.id.to_string() == record.image_id => record.image.clone(),
+        _ => record.image_id.clone(),
+    }
+}
+
+/// Arguments with blanks are quoted, as Docker does.
+fn quote(word: &str) -> String {
+    if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
+}
+
+/// `Up 3 minutes`, `Exited (3) 2 hours ago`.
+fn status(record: &Record) -> String {
+    let since = |at: i64| human_duration((now() - at).max(0) / 1_000_000_000);
+    match &record.state {
+        State::Created { .. } => "Created".to_owned(),
+        State::Running(run) => format!("Up {}", since(run.started_at)),
+        State::Paused(run) => format!("Up {} (Paused)", since(run.started_at)),
+        State::Restarting(ended) => {
+            format!("Restarting ({}) {} ago", ended.exit_code, since(ended.finished_at))
+        }
+        State::Exited(ended) => format!("Exited ({}) {} ago", ended.exit_code, since(ended.finished_at)),
+    }
+}
+
+/// The filters of one query, checked and compiled.
+struct Filter<'a> {
+    query: &'a ListQuery,
+    names: Vec<Regex>,
+    ids: Vec<Regex>,
+    exited: Vec<i32>,
+    ancestors: Vec<String>,
+    before: Option<i64>,
+    since: Option<i64>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(shared: &Shared, query: &'a ListQuery) -> Result<Self> {
+        let filters = &query.filters.0;
+        if let Some(name) =
+            filters.keys().find(|name| *name != "volume" && !KNOWN_FILTERS.contains(&name.as_str()))
+        {
+            return Err(EngineError::invalid(format!("invalid filter '{name}'")));
+        }
+        let values = |name: &str| filters.get(name).map(Vec::as_slice).unwrap_or_default();
+        let patterns = |name: &str| -> Vec<Regex> {
+            // A value that is no pattern matches nothing, as in Docker.
+            values(name).iter().filter_map(|value| Regex::new(value).ok()).collect()
+        };
+        let exited = values("exited")
+            .iter()
+            .map(|code| {
+                code.parse::<i32>()
+                    .map_err(|_| EngineError::invalid(format!("invalid filter 'exited={code}'")))
+            })
+            .collect::<Result<_>>()?;
+        for state in values("status") {
+            const STATES: [&str; 7] =
+                ["created", "dead", "exited", "paused", "removing", "restarting", "running"];
+            if !STATES.contains(&state.as_str()) {
+                return Err(EngineError::invalid(format!("invalid filter 'status={state}'")));
+            }
+        }
+        let moment = |name: &str| -> Result<Option<i64>> {
+            values(name)
+                .first()
+                .map(|name| shared.registry.find(name).map(|c| c.record().created))
+                .transpose()
+        };
+        Ok(Self {
+            query,
+            names: patterns("name"),
+            ids: patterns("id"),
+            exited,
+            ancestors: values("ancestor")
+                .iter()
+                .map(|name| {
+                    shared.images.resolve(name).map_or_else(|_| name.clone(), |image| image.id.to_string())
+                })
+                .collect(),
+            before: moment("before")?,
+            since: moment("since")?,
+        })
+    }
+
+    fn values(&self, name: &str) -> &[String] {
+        self.query.filters.0.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// `status` and `exited` look at containers that do not run.
+    fn looks_at_state(&self) -> bool {
+        !self.values("status").is_empty() || !self.exited.is_empty()
+    }
+
+    fn matches(&self, record: &Record) -> bool {
+        let any = |name: &str, test: &dyn Fn(&str) -> bool| {
+            let values = self.values(name);
+            values.is_empty() || values.iter().any(|value| test(value))
+        };
+        let labels = record.config.labels.clone().unwrap_or_default();
+        let all_labels = self.values("label").iter().all(|wanted| match wanted.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|present| present == value),
+            None => labels.contains_key(wanted),
+        });
+        let slashed = format!("/{}", record.name);
+        all_labels
+            && (self.values("name").is_empty()
+                || self.names.iter().any(|name| name.is_match(&slashed) || name.is_match(&record.name)))
+            && (self.values("id").is_empty() || self.ids.iter().any(|id| id.is_match(&record.id)))
+            && (self.exited.is_empty()
+                || matches!(&record.state, State::Exited(ended) if self.exited.contains(&ended.exit_code)))
+            && any("status", &|value| record.state.status() == value)
+            && (self.ancestors.is_empty() || self.ancestors.contains(&record.image_id))
+            && self.before.is_none_or(|before| record.created < before)
+            && self.since.is_none_or(|since| record.created > since)
+            && any("network", &|value| inspect::networks(record).contains_key(value))
+            && any("volume", &|value| {
+                record.mounts.iter().any(|mount| {
+                    mount.destination == value
+                        || matches!(&mount.what, crate::mounts::MountSource::Bind { source, .. } if source.as_os_str() == value)
+                })
+            })
+            && any("health", &|value| value == "none")
+            && any("is-task", &|value| value == "false")
+            && any("isolation", &|value| value.is_empty() || value == "default")
+            && any("publish", &|_| false)
+            && any("expose", &|value| {
+                record
+                    .config
+                    .exposed_ports
+                    .iter()
+                    .flatten()
+                    .any(|(port, _)| port == value || port.split('/').next() == Some(value))
+            })
+    }
+}

@@ -1,0 +1,554 @@
+//! The task of one container: the only one that changes its state.
+//!
+//! Commands and the shim's events arrive here and are applied one after the other; the row is written, then the
+//! snapshot is published, then events go out.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::cgroup::Cgroup;
+use shim::protocol::{Event as ShimMessage, Exit, Reply, Request, Target};
+use shim::record::ExitRecord;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::container::{Command, Container};
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::events::{event, now};
+use crate::modes::{self, Mode, NetworkMode};
+use crate::record::Record;
+use crate::restart::Backoff;
+use crate::shared::Shared;
+use crate::shim_client::{DEADLINE, START_DEADLINE, ShimClient, ShimError, ShimEvent};
+use crate::start::{self, Joins};
+use crate::state::{Denied, Event, Failure, State};
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending {
+    pub(crate) exit: Exit,
+    /// What people should know; empty: nothing.
+    pub(crate) error: String,
+}
+
+/// The task's own state.
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    container: Arc<Container>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    shim: Option<mpsc::UnboundedReceiver<ShimEvent>>,
+    restart_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Supervisor {
+    /// Starts the task of `container`.
+    pub(crate) fn spawn(
+        shared: Arc<Shared>,
+        container: Arc<Container>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) {
+        let supervisor =
+            Self { shared, container, commands, shim: None, restart_at: None, backoff: Backoff::default() };
+        tokio::spawn(supervisor.run());
+    }
+
+    async fn run(mut self) {
+        while !self.container.watch().borrow().removed {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return,
+                },
+                event = next(&mut self.shim) => self.hear(event).await,
+                () = at(self.restart_at) => self.restart().await,
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        // Whoever asked may have gone; what was done stands.
+        match command {
+            Command::Start(reply) => {
+                self.restart_at = None;
+                let _ = reply.send(self.start().await);
+            }
+            Command::Pause(reply) => {
+                let _ = reply.send(self.freeze(true).await);
+            }
+            Command::Unpause(reply) => {
+                let _ = reply.send(self.freeze(false).await);
+            }
+            Command::Rename(name, reply) => {
+                let _ = reply.send(self.rename(name).await);
+            }
+            Command::Stopping(reply) => {
+                let _ = reply.send(self.stopping().await);
+            }
+            Command::Remove(options, reply) => {
+                let running = self.container.record().state.run().is_some();
+                let outcome = match running {
+                    true => Err(self.still_running()),
+                    false => self.remove().await,
+                };
+                tracing::debug!(container = %self.container.id, ?options, "removed");
+                let _ = reply.send(outcome);
+            }
+            Command::Adopted(events) => self.shim = Some(events),
+        }
+    }
+
+    fn still_running(&self) -> EngineError {
+        EngineError::conflict(format!(
+            "cannot remove container \"/{}\": container is running: stop the container before removing or force remove",
+            self.container.record().name
+        ))
+    }
+
+    /// Writes a changed record, then publishes it.
+    async fn save(&self, record: Record, ended: bool) -> Result<()> {
+        let record = Arc::new(record);
+        self.shared.store.put(Arc::clone(&record)).await?;
+        self.container.publish(|snapshot| {
+            snapshot.record = record;
+            snapshot.exits += u64::from(ended);
+        });
+        Ok(())
+    }
+
+    fn tell(&self, action: &str, more: &[(&str, String)]) {
+        let record = self.container.record();
+        self.shared.events.publish(container_event(&record, action, more));
+    }
+
+    async fn start(&mut self) -> Result<()> {
+        let record = self.container.record();
+        match &record.state {
+            State::Running(_) => {
+                return Err(EngineError::new(ErrorKind::NotModified, "container already started"));
+            }
+            State::Paused(_) => {
+                return Err(EngineError::conflict("cannot start a paused container, try unpause instead"));
+            }
+            State::Created { .. } | State::Exited(_) | State::Restarting(_) => {}
+        }
+        match self.launch(&record).await {
+            Ok(started) => {
+                let mut changed = Record::clone(&record);
+                changed.state = record
+                    .state
+                    .next(Event::Started { pid: started.pid, at: now() })
+                    .map_err(|denied| denied_error(&record, denied))?;
+                changed.stopped_by_user = false;
+                changed.written_files = started.written_files;
+                changed.boot_id.clone_from(&self.shared.host.boot_id);
+                self.save(changed, false).await?;
+                self.tell("start", &[]);
+                Ok(())
+            }
+            Err(error) => {
+                self.container.disconnect();
+                self.container.drop_waiting();
+                self.shim = None;
+                self.failed_to_start(&record, &error).await;
+                Err(error.error)
+            }
+        }
+    }
+
+    async fn failed_to_start(&mut self, record: &Record, error: &LaunchError) {
+        let failure = Failure { exit_code: error.exit_code, error: error.error.message().to_owned() };
+        let Ok(state) = record.state.next(Event::StartFailed(failure)) else { return };
+        let changed = Record { state, ..record.clone() };
+        if let Err(error) = self.save(changed, true).await {
+            tracing::error!(container = %self.container.id, %error, "cannot save a failed start");
+        }
+        self.tell("die", &[("exitCode", error.exit_code.to_string())]);
+        self.remove_run_dir().await;
+        if record.host_config.auto_remove
+            && let Err(error) = self.remove().await
+        {
+            tracing::error!(container = %self.container.id, %error, "cannot remove the container");
+        }
+    }
+
+    /// Runs the shim and the program.
+    async fn launch(&mut self, record: &Arc<Record>) -> std::result::Result<Started, LaunchError> {
+        let joins = self.joins(record)?;
+        let (shared, owned) = (Arc::clone(&self.shared), Arc::clone(record));
+        let prepared = tokio::task::spawn_blocking(move || start::prepare(&shared, &owned, joins))
+            .await
+            .map_err(|error| EngineError::system("cannot prepare the start", error))??;
+        let (sender, events) = mpsc::unbounded_channel();
+        let shim_pid = prepared.shim.pid;
+        let client = ShimClient::new(prepared.shim.socket, Some(prepared.shim.pidfd), sender)
+            .map_err(|error| EngineError::system("cannot talk to the shim", error))?;
+        self.shim = Some(events);
+        // All at once: the shim answers in order, and nothing has to be done between the steps.
+        let hello = client
+            .send(&Request::Hello { major: shim::protocol::MAJOR, minor: shim::protocol::MINOR }, &[])
+            .await
+            .map_err(LaunchError::shim)?;
+        let created =
+            client.send(&Request::Create, &[prepared.plan.as_fd()]).await.map_err(LaunchError::shim)?;
+        for waiting in self.container.connect(Arc::clone(&client), shim_pid) {
+            let request = Request::Attach { target: Target::Init, attach: waiting.attach };
+            // One client's trouble is not the container's.
+            let _ = client.send(&request, &[waiting.socket.as_fd()]).await;
+        }
+        let started = client.send(&Request::Start, &[]).await.map_err(LaunchError::shim)?;
+        hello.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
+        let (reply, _) = created.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
+        let Reply::Created { pid } = reply else {
+            return Err(
+                EngineError::system("cannot start the container", "the shim answered nonsense").into()
+            );
+        };
+        if let Some(pid) = rustix::process::Pid::from_raw(pid)
+            && let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        {
+            self.container.set_init(pidfd);
+        }
+        started.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
+        Ok(Started { pid, written_files: prepared.written_files })
+    }
+
+    /// Host pids of the containers whose namespaces this one joins.
+    fn joins(&self, record: &Record) -> Result<Joins> {
+        let pid_of = |reference: &str, what: &str| -> Result<Option<i32>> {
+            let container = self.shared.registry.find(reference)?;
+            let run = container.record().state.run().map(|run| run.pid);
+            run.map(Some).ok_or_else(|| {
+                EngineError::conflict(format!(
+                    "cannot join {what} of a non running container: {}",
+                    container.id
+                ))
+            })
+        };
+        let host = &record.host_config;
+        Ok(Joins {
+            pid: match modes::pid(&host.pid_mode)? {
+                Mode::Container(name) => pid_of(name, "PID")?,
+                Mode::Private | Mode::Host => None,
+            },
+            ipc: match modes::ipc(&host.ipc_mode)? {
+                Mode::Container(name) => pid_of(name, "IPC")?,
+                Mode::Private | Mode::Host => None,
+            },
+            network: match modes::network(&host.network_mode)? {
+                NetworkMode::Container(name) => pid_of(name, "network namespace")?,
+                NetworkMode::None | NetworkMode::Default | NetworkMode::Host => None,
+            },
+        })
+    }
+
+    async fn hear(&mut self, event: ShimEvent) {
+        match event {
+            ShimEvent::Event(ShimMessage::Exited { target: Target::Init, exit }) => {
+                self.ended(Ending { exit, error: String::new() }).await;
+            }
+            ShimEvent::Event(ShimMessage::Exited { target: Target::Exec(exec_id), exit }) => {
+                self.shared.execs.ended(&exec_id, exit.code);
+                let record = self.container.record();
+                self.shared.events.publish(container_event(
+                    &record,
+                    "exec_die",
+                    &[("execID", exec_id), ("exitCode", exit.code.to_string())],
+                ));
+            }
+            ShimEvent::Event(ShimMessage::Detached { target }) => {
+                let more = match target {
+                    Target::Init => Vec::new(),
+                    Target::Exec(exec_id) => vec![("execID", exec_id)],
+                };
+                self.tell(if more.is_empty() { "detach" } else { "exec_detach" }, &more);
+            }
+            ShimEvent::Gone => {
+                self.shim = None;
+                if self.container.record().state.run().is_some() {
+                    let ending = self.conclude().await;
+                    self.ended(ending).await;
+                }
+            }
+        }
+    }
+
+    /// The shim is gone and has not said how its container ended: its exit record knows, or it was killed.
+    async fn conclude(&self) -> Ending {
+        let run_dir = self.shared.layout.run_dir(&self.container.id);
+        let record = self.container.record();
+        let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
+        let outcome = tokio::task::spawn_blocking(move || conclude_on_disk(&run_dir, &cgroup)).await;
+        outcome.unwrap_or_else(|_| supervisor_killed())
+    }
+
+    /// A run is over.
+    async fn ended(&mut self, ending: Ending) {
+        let record = self.container.record();
+        self.container.disconnect();
+        self.shared.execs.container_ended(&record.id);
+        let restart = self.backoff.decide(&record, &ending.exit);
+        let Ending { exit, mut error } = ending;
+        if exit.oom_killed && error.is_empty() {
+            error = oom_text(&record);
+        }
+        let event = Event::Exited {
+            exit_code: exit.code,
+            oom_killed: exit.oom_killed,
+            error,
+            at: exit.at,
+            restart: restart.is_some(),
+        };
+        let state = match record.state.next(event) {
+            Ok(state) => state,
+            Err(Denied(why)) => {
+                tracing::warn!(container = %record.id, why, "an exit was reported twice");
+                return;
+            }
+        };
+        let started = record.state.started_at().unwrap_or(exit.at);
+        let mut changed = Record { state, ..Record::clone(&record) };
+        changed.restart_count += i64::from(restart.is_some());
+        if let Err(error) = self.save(changed, true).await {
+            tracing::error!(container = %record.id, %error, "cannot save an exit");
+        }
+        if exit.oom_killed {
+            self.tell("oom", &[]);
+        }
+        let duration = (exit.at - started).max(0) / 1_000_000_000;
+        self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", duration.to_string())]);
+        self.remove_run_dir().await;
+        match restart {
+            Some(delay) => self.restart_at = Some(Instant::now() + delay),
+            None if record.host_config.auto_remove => {
+                if let Err(error) = self.remove().await {
+                    tracing::error!(container = %record.id, %error, "cannot remove the container");
+                }
+            }
+            None => {}
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.restart_at = None;
+        if let Err(error) = self.start().await {
+            tracing::warn!(container = %self.container.id, %error, "cannot restart the container");
+        }
+    }
+
+    /// The user stops it: no restart, now or at the next start of the engine.
+    async fn stopping(&mut self) -> Result<()> {
+        self.restart_at = None;
+        let record = self.container.record();
+        let mut changed = Record::clone(&record);
+        changed.stopped_by_user = true;
+        let was_restarting = matches!(record.state, State::Restarting(_));
+        if let Ok(state) = record.state.next(Event::RestartCancelled) {
+            changed.state = state;
+        }
+        self.save(changed, was_restarting).await
+    }
+
+    async fn freeze(&mut self, freeze: bool) -> Result<()> {
+        let record = self.container.record();
+        let event = if freeze { Event::Paused } else { Event::Resumed };
+        let state = record.state.next(event).map_err(|denied| denied_error(&record, denied))?;
+        let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
+        tokio::task::spawn_blocking(move || {
+            let cgroup = Cgroup::open(&cgroup);
+            if freeze { cgroup.freeze() } else { cgroup.thaw() }
+        })
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|outcome| outcome)
+        .map_err(|error| {
+            EngineError::system(
+                format!("cannot {} container {}", if freeze { "pause" } else { "unpause" }, record.id),
+                error,
+            )
+        })?;
+        self.save(Record { state, ..Record::clone(&record) }, false).await?;
+        self.tell(if freeze { "pause" } else { "unpause" }, &[]);
+        Ok(())
+    }
+
+    async fn rename(&mut self, name: String) -> Result<()> {
+        let record = self.container.record();
+        let old = format!("/{}", record.name);
+        self.save(Record { name, ..Record::clone(&record) }, false).await?;
+        self.tell("rename", &[("oldName", old)]);
+        Ok(())
+    }
+
+    /// Row, then names, then directories: what is left by a crash in between is swept at the next start.
+    async fn remove(&mut self) -> Result<()> {
+        let record = self.container.record();
+        self.shared.store.delete(&record.id).await?;
+        self.shared.registry.remove(&record.id, &record.name);
+        self.container.drop_waiting();
+        let (shared, id) = (Arc::clone(&self.shared), record.id.clone());
+        let removed = tokio::task::spawn_blocking(move || remove_dirs(&shared, &id)).await;
+        match removed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(container = %record.id, %error, "files are left over; they go at the next start");
+            }
+            Err(error) => tracing::warn!(container = %record.id, %error, "files are left over"),
+        }
+        self.shared.execs.forget(&record.id);
+        self.tell("destroy", &[]);
+        self.container.publish(|snapshot| snapshot.removed = true);
+        Ok(())
+    }
+
+    async fn remove_run_dir(&self) {
+        let run_dir = self.shared.layout.run_dir(&self.container.id);
+        let outcome = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(run_dir)).await;
+        if let Ok(Err(error)) = outcome
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(container = %self.container.id, %error, "cannot remove the runtime directory");
+        }
+    }
+}
+
+fn remove_dirs(shared: &Shared, id: &str) -> std::io::Result<()> {
+    let dir = shared.layout.container(id);
+    for path in [shared.layout.run_dir(id), dir.root().to_owned()] {
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let used_by = |image: &images::ImageId| shared.image_user(image);
+    shared.images.collect(&used_by).map_err(std::io::Error::other)
+}
+
+/// Looks for the exit record; without one the shim was killed, and what it left is cleared away.
+pub(crate) fn conclude_on_disk(run_dir: &std::path::Path, cgroup: &str) -> Ending {
+    if let Ok(Some(record)) = ExitRecord::read(run_dir) {
+        clear_cgroup(cgroup);
+        return Ending {
+            exit: record.exit,
+            error: if record.sure { String::new() } else { SUPERVISOR_KILLED.to_owned() },
+        };
+    }
+    clear_cgroup(cgroup);
+    let ending = supervisor_killed();
+    // Another engine, after this one's death, must come to the same conclusion.
+    if let Err(error) = (ExitRecord { exit: ending.exit, sure: false }).write(run_dir) {
+        tracing::debug!(%error, "cannot write an exit record");
+    }
+    ending
+}
+
+const SUPERVISOR_KILLED: &str = "its supervisor was killed, so the engine ended the container";
+
+fn supervisor_killed() -> Ending {
+    Ending { exit: Exit { code: 137, oom_killed: false, at: now() }, error: SUPERVISOR_KILLED.to_owned() }
+}
+
+/// Kills what is left in a cgroup and removes it.
+pub(crate) fn clear_cgroup(path: &str) {
+    let cgroup = Cgroup::open(path);
+    for outcome in [cgroup.kill(), cgroup.remove()] {
+        if let Err(error) = outcome {
+            tracing::warn!(cgroup = path, %error, "cannot clear a cgroup");
+        }
+    }
+}
+
+/// What the kernel does not say: which limit it was.
+fn oom_text(record: &Record) -> String {
+    match record.host_config.memory {
+        0 => {
+            "killed by the kernel: the machine, or a cgroup above the container, is out of memory".to_owned()
+        }
+        limit => format!(
+            "killed by the kernel: the container's memory limit of {} was reached (raise it with --memory)",
+            size_text(limit)
+        ),
+    }
+}
+
+fn size_text(bytes: i64) -> String {
+    const UNITS: [(&str, i64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    UNITS
+        .iter()
+        .find(|(_, size)| bytes >= *size && bytes % size == 0)
+        .map_or_else(|| format!("{bytes} bytes"), |(unit, size)| format!("{} {unit}", bytes / size))
+}
+
+/// An event about a container: its labels, image, name, and `more`.
+pub(crate) fn container_event(
+    record: &Record,
+    action: &str,
+    more: &[(&str, String)],
+) -> api_types::system::EventMessage {
+    let mut attributes: BTreeMap<String, String> = record.config.labels.clone().unwrap_or_default();
+    attributes.insert("image".into(), record.image.clone());
+    attributes.insert("name".into(), record.name.clone());
+    attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    event("container", action, &record.id, attributes)
+}
+
+fn denied_error(record: &Record, Denied(why): Denied) -> EngineError {
+    EngineError::conflict(format!("container {} {why}", record.id))
+}
+
+struct Started {
+    pid: i32,
+    written_files: BTreeMap<String, String>,
+}
+
+/// A failed launch, and what `docker run` exits with.
+struct LaunchError {
+    exit_code: i32,
+    error: EngineError,
+}
+
+impl LaunchError {
+    /// What the shim said, in Docker's frame: clients tell exit codes from the phrases inside.
+    fn shim(error: ShimError) -> Self {
+        match error {
+            ShimError::Refused { exit_code, message } => {
+                let kind = match exit_code {
+                    126 | 127 => ErrorKind::InvalidParameter,
+                    _ => ErrorKind::System,
+                };
+                let message = format!("failed to create task for container: {message}");
+                Self { exit_code, error: EngineError::new(kind, message) }
+            }
+            other => EngineError::system("failed to create task for container", other).into(),
+        }
+    }
+}
+
+impl From<EngineError> for LaunchError {
+    fn from(error: EngineError) -> Self {
+        Self { exit_code: 128, error }
+    }
+}
+
+async fn next(events: &mut Option<mpsc::UnboundedReceiver<ShimEvent>>) -> ShimEvent {
+    match events {
+        Some(events) => events.recv().await.unwrap_or(ShimEvent::Gone),
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks a shim that was found at start-up how its container stands.
+pub(crate) async fn ask_state(client: &ShimClient) -> std::result::Result<Reply, ShimError> {
+    tokio::time::timeout(DEADLINE + Duration::from_millis(100), client.hello())
+        .await
+        .unwrap_or(Err(ShimError::Deadline))
+}

@@ -1,0 +1,63 @@
+//! The life of a container.
+
+use engine::ErrorKind;
+use engine::params::{RemoveOptions, WaitCondition};
+
+use crate::kit::Kit;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_runs_and_is_removed() {
+    let kit = Kit::new("runs").await;
+    kit.create("one", "echo out; echo err >&2; exit 3", |_| {}).await;
+    let (code, output) = kit.run_attached("one").await;
+    assert_eq!(code, 3);
+    let mut frames: Vec<&[u8]> = vec![b"\x01\0\0\0\0\0\0\x04out\n", b"\x02\0\0\0\0\0\0\x04err\n"];
+    if !output.starts_with(frames[0]) {
+        frames.reverse();
+    }
+    assert_eq!(output, frames.concat());
+    let inspect = kit.engine.inspect("one", false).await.unwrap();
+    assert_eq!((inspect.state.status.as_str(), inspect.state.exit_code), ("exited", 3));
+    kit.engine.remove("one", RemoveOptions::default()).await.unwrap();
+    assert_eq!(kit.engine.inspect("one", false).await.unwrap_err().kind(), ErrorKind::NotFound);
+    kit.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_program_is_reported_and_the_container_stays_created() {
+    let kit = Kit::new("missing").await;
+    kit.create("one", "", |request| request.config.cmd = Some(vec!["no-such".into()])).await;
+    let error = kit.engine.start("one").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidParameter, "{error}");
+    assert!(error.message().contains("exec: \"no-such\": executable file not found in $PATH"), "{error}");
+    let state = kit.engine.inspect("one", false).await.unwrap().state;
+    assert_eq!((state.status.as_str(), state.exit_code), ("created", 127));
+    kit.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_remove_answers_the_exit_code_after_the_removal() {
+    let kit = Kit::new("autorm").await;
+    kit.create("one", "exit 9", |request| request.host_config.auto_remove = true).await;
+    let wait = kit.engine.wait("one", WaitCondition::Removed).await.unwrap();
+    kit.engine.start("one").await.unwrap();
+    assert_eq!(wait.await.unwrap().unwrap(), 9);
+    assert!(kit.engine.inspect("one", false).await.is_err());
+    kit.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_kill_and_forced_removal_end_a_container() {
+    let kit = Kit::new("ends").await;
+    for name in ["stop", "kill", "remove"] {
+        kit.create(name, "sleep 1000", |_| {}).await;
+        kit.engine.start(name).await.unwrap();
+    }
+    kit.engine.stop("stop", None, Some(0)).await.unwrap();
+    kit.engine.kill("kill", "").await.unwrap();
+    for name in ["stop", "kill"] {
+        assert_eq!(kit.engine.inspect(name, false).await.unwrap().state.exit_code, 137, "{name}");
+    }
+    kit.engine.remove("remove", RemoveOptions { force: true, ..RemoveOptions::default() }).await.unwrap();
+    kit.finish().await;
+}
