@@ -48,7 +48,9 @@ pub fn receive_packet(
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let message = loop {
         match recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags) {
-            Err(Errno::INTR) => {}
+            // A peer that closed without reading all of what it was sent is an error of its own, told once and
+            // before the packets that it had sent itself.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             other => break other?,
         }
     };
@@ -157,6 +159,17 @@ mod tests {
         drop(left);
         assert!(receive_packet(right.as_fd(), &mut buffer).unwrap().is_none());
         assert_eq!(send_packet(right.as_fd(), b"x", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn packets_of_a_peer_that_closed_without_reading_ours_arrive() {
+        let (left, right) = packet_pair().unwrap();
+        send_packet(right.as_fd(), b"unread", &[]).unwrap();
+        send_packet(left.as_fd(), b"last words", &[]).unwrap();
+        drop(left);
+        let mut buffer = [0; 16];
+        assert_eq!(receive_packet(right.as_fd(), &mut buffer).unwrap().unwrap().0, 10);
+        assert!(receive_packet(right.as_fd(), &mut buffer).unwrap().is_none());
     }
 
     #[test]
