@@ -3,7 +3,6 @@
 //! ```text
 //! new process                     runtime
 //!             ◀── Go ────────────  id mappings are written (user namespaces; processes made in two steps)
-//!             ◀── Go ────────────  it is in its cgroup (cgroup namespaces)
 //!  Hooks ────────────────────────▶
 //!             ◀── Go ────────────  the runtime's hooks have run
 //!  Pid n ────────────────────────▶ sent by the transient process of a two-step start

@@ -12,7 +12,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::cgroup::Cgroup;
 use crate::channel::{self, Report};
-use crate::container::{Stdio, Unfinished, await_sibling, set_oom_score};
+use crate::container::{Entrance, Stdio, Unfinished, await_sibling, set_oom_score};
 use crate::error::{During, Phase, StartError};
 use crate::identity;
 use crate::namespaces::become_root;
@@ -66,17 +66,19 @@ pub fn exec_with(request: ExecRequest<'_>, preserve_fds: u32) -> Result<ExecProc
         &mut Vec::new(),
     )?;
     let (ours, theirs) = channel::pair().during(|| "make a socket pair".to_owned())?;
+    let entrance = Entrance::new(request.cgroup)?;
     let joining = Joining {
         plan: &plan,
         init: request.init,
         kinds,
         stdio: request.stdio,
-        cgroup: request.cgroup,
+        entrance: &entrance,
         channel: theirs.as_fd(),
         preserve_fds,
     };
-    let transient = spawn(&CloneArgs::default(), |forked| joining.transient(&forked))
-        .during(|| "start a process".to_owned())?;
+    let args = CloneArgs { cgroup: entrance.directory(), ..CloneArgs::default() };
+    let transient =
+        spawn(&args, |forked| joining.transient(&forked)).during(|| "start a process".to_owned())?;
     drop(theirs);
     let (child, early) = await_sibling(Unfinished::new(transient), ours.as_fd())?;
     let console = until_running(&child, ours.as_fd(), early)?;
@@ -142,7 +144,7 @@ struct Joining<'a> {
     init: BorrowedFd<'a>,
     kinds: ThreadNameSpaceType,
     stdio: Stdio,
-    cgroup: Option<&'a Cgroup>,
+    entrance: &'a Entrance<'a>,
     channel: BorrowedFd<'a>,
     preserve_fds: u32,
 }
@@ -171,9 +173,7 @@ impl Joining<'_> {
         forked.close_all_except(3 + self.preserve_fds, &keep).during(|| "close descriptors".to_owned())?;
         forked.reset_signals();
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        if let Some(cgroup) = self.cgroup {
-            cgroup.add(pid).during(|| format!("join cgroup {:?}", cgroup.path()))?;
-        }
+        self.entrance.enter()?;
         if let Some(value) = self.plan.process.oom_score_adj {
             set_oom_score(pid, value)?;
         }

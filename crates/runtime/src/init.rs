@@ -16,7 +16,7 @@ use rustix::thread::ThreadNameSpaceType;
 
 use crate::beneath::{self, Make};
 use crate::channel::{self, Command, Report};
-use crate::container::Stdio;
+use crate::container::{Entrance, Stdio};
 use crate::devices;
 use crate::error::{During, Phase, StartError};
 use crate::identity;
@@ -44,14 +44,18 @@ pub(crate) struct Setup<'a> {
     pub hooks: Option<&'a State>,
     /// Wait for the runtime before anything else.
     pub wait_first: bool,
-    /// Wait for the runtime before the cgroup namespace is made.
-    pub wait_for_cgroup: bool,
 }
 
 /// The intermediate process of a two-step start: enters what only children can be born into, makes the first
 /// process as its own sibling, tells its pid.
-pub(crate) fn transient(setup: Setup<'_>, channel: BorrowedFd<'_>, args: &CloneArgs<'_>) -> i32 {
+pub(crate) fn transient(
+    setup: Setup<'_>,
+    entrance: &Entrance<'_>,
+    channel: BorrowedFd<'_>,
+    args: &CloneArgs<'_>,
+) -> i32 {
     let prepare = || {
+        entrance.enter()?;
         if setup.plan.namespaces.new.contains(ThreadNameSpaceType::TIME) {
             namespaces::unshare_time(setup.plan.linux())?;
         }
@@ -59,7 +63,7 @@ pub(crate) fn transient(setup: Setup<'_>, channel: BorrowedFd<'_>, args: &CloneA
     };
     let made = prepare().and_then(|()| {
         let args = CloneArgs { sibling: true, ..*args };
-        spawn(&args, |forked| run(setup, channel, &forked))
+        spawn(&args, |forked| run(setup, None, channel, &forked))
             .during(|| "start the container's process".to_owned())
     });
     let report = match made {
@@ -70,7 +74,14 @@ pub(crate) fn transient(setup: Setup<'_>, channel: BorrowedFd<'_>, args: &CloneA
 }
 
 /// The first process. Returns only when it did not become the program, with an exit code for nobody to read.
-pub(crate) fn run(setup: Setup<'_>, channel: BorrowedFd<'_>, forked: &Forked) -> i32 {
+///
+/// `entrance` leads to its cgroup, unless it was born there.
+pub(crate) fn run(
+    setup: Setup<'_>,
+    entrance: Option<&Entrance<'_>>,
+    channel: BorrowedFd<'_>,
+    forked: &Forked,
+) -> i32 {
     let plan = setup.plan;
     let fail = |to: BorrowedFd<'_>, error: StartError| {
         // Without a listener there is nobody left to tell.
@@ -79,7 +90,8 @@ pub(crate) fn run(setup: Setup<'_>, channel: BorrowedFd<'_>, forked: &Forked) ->
     };
     let (gate, first_private, new_keyring) = (setup.gate, 3 + setup.preserve_fds, !setup.no_new_keyring);
     let hooks = setup.hooks.zip(plan.spec.hooks.as_ref());
-    let prepared = prepare(setup, channel, forked).and_then(|master| {
+    let entered = entrance.map_or(Ok(()), Entrance::enter);
+    let prepared = entered.and_then(|()| prepare(setup, channel, forked)).and_then(|master| {
         let ready = identity::assume(&plan.process, first_private, new_keyring)?;
         channel::report(channel, &Report::Ready(master)).during(|| "report to the runtime".to_owned())?;
         Ok(ready)
@@ -127,9 +139,6 @@ fn prepare(
     }
     if new.contains(ThreadNameSpaceType::NETWORK) {
         linux::namespaces::bring_up_loopback().during(|| "bring up the loopback interface".to_owned())?;
-    }
-    if setup.wait_for_cgroup {
-        channel::await_command(channel, Command::Go).during(|| "wait for the runtime".to_owned())?;
     }
     if new.contains(ThreadNameSpaceType::CONTROL_GROUP) {
         linux::namespaces::unshare(ThreadNameSpaceType::CONTROL_GROUP)
