@@ -71,7 +71,7 @@ fn create_start_and_wait_are_steps_of_run() {
 }
 
 #[test]
-fn stop_sends_the_containers_own_signal_first() {
+pub(crate) fn stop_sends_the_containers_own_signal_first() {
     let host = Host::with_busybox();
     let script = "trap \"echo bye; exit 3\" USR1; echo ready; while :; do sleep 0.05; done";
     host.run(&format!("corten run -d --name job --stop-signal USR1 busybox sh -c '{script}'")).exits(0);

@@ -25,7 +25,7 @@ fn a_shell_on_a_terminal_has_size_job_control_and_an_exit_code() {
 }
 
 #[test]
-fn detach_keys_leave_the_container_running() {
+pub(crate) fn detach_keys_leave_the_container_running() {
     let host = Host::with_busybox();
     let mut shell = host.terminal("corten run -it --name job busybox sh");
     shell.expect("# ");
