@@ -14,7 +14,7 @@
 //!
 //! - [`Images`]: the store; blocking calls, for a pool
 //! - [`Image`]: one image, as it was when asked for
-//! - [`import`], [`remove`], [`resolve`], [`history`]: the operations, each with its errors
+//! - [`import`], [`load`], [`remove`], [`resolve`], [`history`]: the operations, each with its errors
 //! - [`changes`]: Dockerfile instructions that `import` and `commit` apply
 //!
 //! Knows nothing of containers: who uses an image is asked of the caller.
@@ -26,6 +26,7 @@ pub mod history;
 mod image;
 pub mod import;
 mod index;
+pub mod load;
 pub mod remove;
 pub mod resolve;
 mod rows;
@@ -34,6 +35,7 @@ pub mod tag;
 
 pub use image::{Image, ImageId, Layer};
 pub use import::{ImportError, ImportOptions};
+pub use load::{LoadError, LoadOptions, LoadProgress, LoadedImage};
 pub use remove::{ImageUser, RemoveError, Removed};
 pub use resolve::ResolveError;
 pub use store::{Hold, Images, StoreError};

@@ -230,8 +230,14 @@ impl Images {
                 index.layer(diff_id).cloned().ok_or_else(|| StoreError::LayerGone(diff_id.clone()))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut lower_dirs: Vec<PathBuf> =
-            layers.iter().rev().map(|layer| self.layers().tree(&layer.diff_id)).collect();
+        // overlayfs refuses a directory given twice, and a layer that comes again further up hides its lower self.
+        let mut lower_dirs: Vec<PathBuf> = Vec::with_capacity(layers.len());
+        for layer in layers.iter().rev() {
+            let tree = self.layers().tree(&layer.diff_id);
+            if !lower_dirs.contains(&tree) {
+                lower_dirs.push(tree);
+            }
+        }
         if lower_dirs.is_empty() {
             lower_dirs.push(self.layers().empty_tree());
         }

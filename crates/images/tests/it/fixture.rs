@@ -121,11 +121,17 @@ impl Archive {
     }
 
     fn entry(&mut self, kind: tar::EntryType, name: &str, link: &str, mode: u32, content: &[u8]) {
+        for (long, kind) in [(name, tar::EntryType::GNULongName), (link, tar::EntryType::GNULongLink)] {
+            if long.len() > FIELD {
+                self.entry(kind, "long", "", 0, long.as_bytes());
+            }
+        }
         let mut header = header(kind, mode, content.len() as u64);
         set_name(&mut header, name);
         // Written directly: the builder would refuse what a hostile archive has.
         let field = &mut header.as_old_mut().linkname;
-        field[..link.len()].copy_from_slice(link.as_bytes());
+        let link = &link.as_bytes()[..link.len().min(FIELD)];
+        field[..link.len()].copy_from_slice(link);
         header.set_cksum();
         self.0.append(&header, content).unwrap();
     }
@@ -142,8 +148,12 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
+/// Room for a name in a header.
+const FIELD: usize = 100;
+
 fn set_name(header: &mut tar::Header, name: &str) {
-    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+    let name = &name.as_bytes()[..name.len().min(FIELD)];
+    header.as_old_mut().name[..name.len()].copy_from_slice(name);
 }
 
 /// A small root file system.

@@ -1,5 +1,7 @@
 //! The image store against a real file system.
 
 mod fixture;
+mod hostile;
 mod import;
+mod load;
 mod names;
