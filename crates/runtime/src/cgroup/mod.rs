@@ -108,6 +108,19 @@ impl Cgroup {
         }
     }
 
+    /// Moves the calling process, which must have one thread only, to where its memory and its tasks are counted: on v1
+    /// in those two hierarchies alone, because each one costs time at every start. Made if it is missing.
+    pub fn enter_accounts(&self) -> io::Result<()> {
+        match &self.host.layout {
+            Layout::V1(hierarchies) => v1::enter_accounts(hierarchies, &self.path),
+            Layout::V2(mount) => {
+                files::make_path(mount, &self.path, |_| Ok(()))?;
+                self.enter()
+            }
+            Layout::Nothing => Ok(()),
+        }
+    }
+
     /// Files through which a child with one thread enters by writing `0` to each: [`Self::enter`] for code that may not
     /// allocate. Close-on-exec. On v2 there is [`Self::dir_fd`], which is better.
     pub fn entrances(&self) -> io::Result<Vec<OwnedFd>> {

@@ -266,6 +266,23 @@ pub(super) fn add(hierarchies: &[Hierarchy], path: &str, file: &str, pid: i32) -
     Ok(())
 }
 
+/// Moves the calling thread in where memory and tasks are counted.
+pub(super) fn enter_accounts(hierarchies: &[Hierarchy], path: &str) -> io::Result<()> {
+    let counted = [Controller::Memory, Controller::Pids];
+    let counts = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|known| counted.contains(known));
+    for hierarchy in hierarchies.iter().filter(counts) {
+        let one = std::slice::from_ref(hierarchy);
+        match add(one, path, "tasks", 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                files::make_path(&hierarchy.mount, path, |_| Ok(()))?;
+                add(one, path, "tasks", 0)?;
+            }
+            entered => entered?,
+        }
+    }
+    Ok(())
+}
+
 /// A task that is just being born is refused with EINVAL for a moment.
 fn attach(directory: &Directory, file: &str, pid: &str) -> rustix::io::Result<()> {
     for _ in 0..5 {

@@ -76,7 +76,7 @@ impl Container {
     pub(super) fn create(loaded: Loaded<Plan>) -> Result<Created, Failure> {
         let Loaded { document: plan, digest, seccomp } = loaded;
         if let Some(path) = &plan.shim_cgroup {
-            super::cgroup::join(path).map_err(doing(&format!("join cgroup {path}")))?;
+            Cgroup::open(path).enter_accounts().map_err(doing(&format!("join cgroup {path}")))?;
         }
         let run_dir =
             linux::fs::open_dir(&plan.run_dir).map_err(doing(&format!("open {}", plan.run_dir.display())))?;

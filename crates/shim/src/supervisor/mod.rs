@@ -14,7 +14,6 @@
 //! It lives exactly as long as it is of use: until its container has ended and its clients have what is theirs, or
 //! until the daemon goes away that has not given it a plan yet.
 
-mod cgroup;
 mod client;
 mod connection;
 mod container;

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use oci::runtime::{Memory, Resources};
 use rustix::process::{Pid, Signal, kill_process};
+use shim::plan::Rootfs;
 use shim::protocol::{ProcessState, Reply, Request, Target};
 
 use crate::rig::{OUTPUT, Rig, until};
@@ -167,4 +168,46 @@ fn the_root_can_be_had_while_the_container_lives() {
     let mut text = String::new();
     std::fs::File::from(file.unwrap()).read_to_string(&mut text).unwrap();
     assert_eq!(text, "content\n");
+}
+
+#[test]
+fn a_shim_lives_in_the_cgroup_it_is_told() {
+    let mut rig = Rig::new("cat").with_stdin(false);
+    let name = format!("{}-shims", rig.plan.id);
+    rig.plan.shim_cgroup = Some(format!("/{name}/leaf"));
+    let mut rig = rig.start();
+    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", rig.shim_pid())).unwrap();
+    let joined: Vec<&str> = text.lines().filter(|line| line.ends_with(&format!("/{name}/leaf"))).collect();
+    assert!(!joined.is_empty(), "{text}");
+    let Some(ProcessState::Running { pid }) = rig.daemon().state().0 else { panic!("not running") };
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(!text.contains(&name), "{text}");
+    rig.daemon().ask(&Request::Signal { target: Target::Init, signal: libc::SIGKILL }, &[]);
+    rig.exit();
+    rig.shim_exit();
+    for path in [format!("/{name}/leaf"), format!("/{name}")] {
+        runtime::cgroup::Cgroup::open(&path).remove().unwrap();
+    }
+}
+
+#[test]
+fn an_overlay_is_made_detached_and_its_writes_stay_in_the_upper() {
+    let mut rig = Rig::new("echo changed >/etc/passwd; rm /etc/group; ls /lower");
+    let at = |name: &str| rig.directory.join(name);
+    let (root, second, upper, work) = (at("root"), at("second"), at("upper"), at("work"));
+    for directory in [&second, &upper, &work, &second.join("lower"), &second.join("lower/file")] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    rig.plan.rootfs = Rootfs::Overlay { lower: vec![second, root.clone()], upper: upper.clone(), work };
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    let before = mounts();
+    let mut rig = rig.create();
+    assert_eq!(mounts(), before);
+    rig.run();
+    assert_eq!(rig.exit().code, 0);
+    assert_eq!(rig.log()[0].1, "file\n");
+    assert_eq!(std::fs::read_to_string(upper.join("etc/passwd")).unwrap(), "changed\n");
+    let whiteout = upper.join("etc/group").symlink_metadata().unwrap().file_type();
+    assert!(std::os::unix::fs::FileTypeExt::is_char_device(&whiteout));
+    assert!(root.join("etc/group").exists());
 }

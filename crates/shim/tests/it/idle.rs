@@ -74,17 +74,26 @@ fn a_client_that_leaves_its_hang_up_unread_does_not_keep_the_shim_busy() {
 
 #[test]
 fn a_whole_life_is_short() {
-    let mut times = Vec::new();
+    let mut phases: [Vec<Duration>; 4] = Default::default();
     for _ in 0..20 {
         let rig = Rig::new("true");
-        let start = std::time::Instant::now();
-        let mut rig = rig.start();
+        let mut start = std::time::Instant::now();
+        let mut lap = |phase: usize| {
+            phases[phase].push(start.elapsed());
+            start = std::time::Instant::now();
+        };
+        let mut rig = rig.spawn();
+        lap(0);
+        rig.try_create();
+        lap(1);
+        rig.run();
+        lap(2);
         assert_eq!(rig.exit().code, 0);
-        times.push(start.elapsed());
+        lap(3);
     }
-    times.sort();
-    #[expect(clippy::print_stdout, reason = "a figure for whoever runs the test with --nocapture")]
-    {
-        println!("spawn to exit event: {:?} fastest, {:?} median", times[0], times[10]);
+    #[expect(clippy::print_stdout, reason = "figures for whoever runs the test with --nocapture")]
+    for (phase, times) in ["hello", "create", "start", "exit"].iter().zip(&mut phases) {
+        times.sort();
+        println!("{phase}: {:?} fastest, {:?} median", times[0], times[10]);
     }
 }

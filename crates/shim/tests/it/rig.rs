@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use oci::runtime::{Capabilities, Linux, Mount, Namespace, Process, Resources, Spec};
+use runtime::cgroup::Cgroup;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use shim::plan::{ExecPlan, Log, Plan, Rootfs};
@@ -187,18 +188,9 @@ impl Rig {
         until(&format!("{text:?} in the log"), || self.log().iter().any(|(_, entry)| entry == text));
     }
 
-    /// Directories of the container's cgroup that exist.
-    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
-        let path = self.plan.spec.linux.as_ref().unwrap().cgroups_path.clone().unwrap();
-        let relative = path.trim_start_matches('/');
-        let mounts = std::fs::read_dir("/sys/fs/cgroup").unwrap();
-        let all = mounts.map(|entry| entry.unwrap().path().join(relative));
-        all.chain([Path::new("/sys/fs/cgroup").join(relative)]).filter(|path| path.exists()).collect()
-    }
-
     /// Nothing of the container is left but its exit record, if it has one.
     pub(crate) fn assert_clean(&self) {
-        assert_eq!(self.cgroups(), Vec::<PathBuf>::new());
+        assert!(!Cgroup::open(&self.plan.id).exists());
         let names: Vec<_> = std::fs::read_dir(&self.plan.run_dir)
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
@@ -210,11 +202,8 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        for directory in self.cgroups() {
-            for pid in std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
-                let _ = kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL);
-            }
-        }
+        let cgroup = Cgroup::open(&self.plan.id);
+        cgroup.kill().unwrap();
         if let Some((pid, pidfd)) = self.shim.take() {
             // An orderly end when init was killed above; by force if the shim hangs.
             self.daemon = None;
@@ -226,9 +215,7 @@ impl Drop for Rig {
                 let _ = shim::spawn::reap(pidfd.as_fd());
             }
         }
-        for directory in self.cgroups() {
-            let _ = std::fs::remove_dir(directory);
-        }
+        cgroup.remove().unwrap();
         std::fs::remove_dir_all(&self.directory).unwrap();
     }
 }
