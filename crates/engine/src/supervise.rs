@@ -111,11 +111,15 @@ impl Supervisor {
     async fn save(&self, record: Record, ended: bool) -> Result<()> {
         let record = Arc::new(record);
         self.shared.store.put(Arc::clone(&record)).await?;
+        self.publish(record, ended);
+        Ok(())
+    }
+
+    fn publish(&self, record: Arc<Record>, ended: bool) {
         self.container.publish(|snapshot| {
             snapshot.record = record;
             snapshot.exits += u64::from(ended);
         });
-        Ok(())
     }
 
     fn tell(&self, action: &str, more: &[(&str, String)]) {
@@ -311,7 +315,11 @@ impl Supervisor {
         let started = record.state.started_at().unwrap_or(exit.at);
         let mut changed = Record { state, ..Record::clone(&record) };
         changed.restart_count += i64::from(restart.is_some());
-        if let Err(error) = self.save(changed, true).await {
+        let goes = restart.is_none() && record.host_config.auto_remove;
+        if goes {
+            // Its row is about to go: what it said of the end would be read by nobody.
+            self.publish(Arc::new(changed), true);
+        } else if let Err(error) = self.save(changed, true).await {
             tracing::error!(container = %record.id, %error, "cannot save an exit");
         }
         if exit.oom_killed {
@@ -319,16 +327,14 @@ impl Supervisor {
         }
         let duration = (exit.at - started).max(0) / 1_000_000_000;
         self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", duration.to_string())]);
-        self.remove_run_dir().await;
-        match restart {
-            Some(delay) => self.restart_at = Some(Instant::now() + delay),
-            None if record.host_config.auto_remove => {
-                if let Err(error) = self.remove().await {
-                    tracing::error!(container = %record.id, %error, "cannot remove the container");
-                }
+        if goes {
+            if let Err(error) = self.remove().await {
+                tracing::error!(container = %record.id, %error, "cannot remove the container");
             }
-            None => {}
+            return;
         }
+        self.remove_run_dir().await;
+        self.restart_at = restart.map(|delay| Instant::now() + delay);
     }
 
     async fn restart(&mut self) {
