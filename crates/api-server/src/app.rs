@@ -1,7 +1,6 @@
 //! What the handlers work on.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::Engine;
@@ -12,8 +11,6 @@ pub struct App {
     pub(crate) engine: Engine,
     pub(crate) daemon: DaemonFacts,
     debug: AtomicBool,
-    /// One more reference for each client of `/events`.
-    listeners: Arc<()>,
 }
 
 /// What `info` says that neither the engine nor the host knows.
@@ -29,17 +26,11 @@ pub struct DaemonFacts {
     pub debug: bool,
 }
 
-/// Counts as a client of `/events` while it lives.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    _counted: Arc<()>,
-}
-
 impl App {
     /// What the handlers work on.
     pub fn new(engine: Engine, daemon: DaemonFacts) -> Self {
         let debug = AtomicBool::new(daemon.debug);
-        Self { engine, daemon, debug, listeners: Arc::new(()) }
+        Self { engine, daemon, debug }
     }
 
     /// Says whether the daemon logs at level debug from now on.
@@ -49,19 +40,5 @@ impl App {
 
     pub(crate) fn debug(&self) -> bool {
         self.debug.load(Ordering::Relaxed)
-    }
-
-    /// Counts one more client of `/events`.
-    pub(crate) fn listen(&self) -> Listener {
-        Listener { _counted: Arc::clone(&self.listeners) }
-    }
-
-    /// Clients of `/events`.
-    pub(crate) fn event_listeners(&self) -> usize {
-        Arc::strong_count(&self.listeners) - 1
-    }
-
-    pub(crate) fn image_count(&self) -> usize {
-        self.engine.images().list().len()
     }
 }

@@ -39,7 +39,7 @@ fn objects(app: &App) -> Value {
         "ContainersRunning": running,
         "ContainersPaused": paused,
         "ContainersStopped": stopped,
-        "Images": app.image_count(),
+        "Images": app.engine.images().list().len(),
     })
 }
 
@@ -94,7 +94,7 @@ fn daemon(app: &App, cgroups: &Cgroups) -> Value {
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": if cgroups.unified { "2" } else { "1" },
-        "NEventsListener": app.event_listeners(),
+        "NEventsListener": app.engine.event_listeners(),
     })
 }
 
@@ -148,11 +148,12 @@ fn registry(version: ApiVersion) -> Value {
 }
 
 fn runtimes(version: ApiVersion) -> Value {
+    // One runtime, under the names that a container may ask for.
     let mut runtime = json!({ "path": "corten-runtime" });
     add(&mut runtime, gates::RUNTIME_STATUS, version, "status", || json!({}));
     json!({
-        "Runtimes": { "corten-runtime": runtime },
-        "DefaultRuntime": "corten-runtime",
+        "Runtimes": { "corten": runtime, "io.containerd.runc.v2": runtime, "runc": runtime },
+        "DefaultRuntime": "runc",
         "Swarm": {
             "NodeID": "",
             "NodeAddr": "",

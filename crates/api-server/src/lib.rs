@@ -7,6 +7,7 @@
 //! - `version`, `routes`, `call`, `query`, `json`, `error`: from a request to a handler and back
 //! - `handlers`: one file per group of endpoints
 //! - `info`, `host`: the document of `GET /info` and the facts in it
+//! - `fetch`, `pattern`: a client for imports by URL; Go's name patterns
 //!
 //! Knows nothing of how a container works: it asks crate `engine`.
 
@@ -15,11 +16,13 @@
 mod app;
 mod call;
 mod error;
+mod fetch;
 mod handlers;
 mod host;
 mod http;
 mod info;
 mod json;
+mod pattern;
 mod query;
 mod routes;
 pub mod server;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use engine::params::Filters;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use percent_encoding::percent_decode;
 
 use crate::error::ApiError;
@@ -38,6 +41,11 @@ impl Params {
     /// The first value of `name`, when it is not empty.
     pub(crate) fn non_empty(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// Every value of `name`.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A boolean; absent is false.
@@ -102,6 +110,56 @@ fn timestamp(text: &str) -> Result<i64, String> {
         .checked_mul(1_000_000_000)
         .and_then(|value| value.checked_add(nanoseconds))
         .ok_or_else(|| format!("strconv.ParseInt: parsing {seconds:?}: value out of range"))
+}
+
+/// A time as filters give it: Unix seconds, RFC 3339, or how long ago (`10m`, `1h30m`). Unix seconds.
+pub(crate) fn point_in_time(text: &str) -> Result<i64, String> {
+    if let Some(ago) = duration(text) {
+        let now = Timestamp::now().as_second();
+        return Ok(now.saturating_sub(ago / 1_000_000_000));
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at.as_second());
+    }
+    if let Ok(at) = text.parse::<DateTime>() {
+        // Without a zone, the engine's.
+        return TimeZone::system()
+            .to_timestamp(at)
+            .map(Timestamp::as_second)
+            .map_err(|error| error.to_string());
+    }
+    timestamp(text).map(|nanoseconds| nanoseconds / 1_000_000_000).map_err(|_| {
+        format!(
+            "invalid time {text:?}: expected Unix seconds, a date such as 2006-01-02T15:04:05Z, or 10m, 1h30m"
+        )
+    })
+}
+
+/// Go's `time.ParseDuration`, as far as it is not negative: nanoseconds.
+fn duration(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total: f64 = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+        let (number, after) = rest.split_at(end);
+        let unit = &after[..after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len())];
+        let nanoseconds = match unit {
+            "ns" => 1.0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * nanoseconds;
+        rest = &after[unit.len()..];
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked to be in range; fractions of a nanosecond are nothing"
+    )]
+    (!text.is_empty() && total < 9e18).then_some(total as i64)
 }
 
 fn filters(text: &str) -> Result<Filters, ApiError> {
@@ -181,6 +239,20 @@ mod tests {
             params("s=y").timestamp("s"),
             Err(ApiError::internal("strconv.ParseInt: parsing \"y\": invalid syntax"))
         );
+    }
+
+    #[test]
+    fn times_are_given_absolutely_or_as_how_long_ago() {
+        let now = Timestamp::now().as_second();
+        assert_eq!(point_in_time("1700000000"), Ok(1_700_000_000));
+        assert_eq!(point_in_time("2023-11-14T22:13:20Z"), Ok(1_700_000_000));
+        let ago = now - point_in_time("1h30m").unwrap();
+        assert!((5399..=5402).contains(&ago), "{ago}");
+        for text in ["", "x", "10", "1.5h", "1d"] {
+            let given = duration(text);
+            assert_eq!(given, if text == "1.5h" { Some(5_400_000_000_000) } else { None }, "{text}");
+        }
+        assert!(point_in_time("soon").is_err());
     }
 
     #[test]

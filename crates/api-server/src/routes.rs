@@ -9,19 +9,29 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
-use axum::routing::{any, delete, get, head, post};
+use axum::routing::{MethodFilter, any, delete, get, head, on, post};
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, HeaderName, SERVER};
+use http::header::{CONTENT_TYPE, HeaderName, LOCATION, SERVER};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tower::Service;
 
 use crate::app::App;
 use crate::call::{Call, with_type};
 use crate::error::{ApiError, ApiResult};
-use crate::handlers::{attach, containers, exec, streams, system};
+use crate::handlers::{attach, containers, exec, images, streams, system};
 use crate::http::hijack::Bare;
 use crate::version::{self, ApiVersion, VersionError};
+
+/// What is escaped in a `Location`.
+const PATH: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'@');
 
 /// Marks a response that does not get the headers every answer has.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +49,7 @@ impl Api {
             .merge(system_routes())
             .merge(container_routes())
             .merge(exec_routes())
+            .merge(image_routes())
             .merge(absent_routes())
             .fallback(page_not_found)
             .method_not_allowed_fallback(page_not_found)
@@ -83,6 +94,57 @@ fn exec_routes() -> Router<Arc<App>> {
         .route("/exec/{name}/resize", post(exec::resize))
 }
 
+fn image_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/images/json", get_only(get(images::list)))
+        .route("/images/create", post(images::create))
+        .route("/images/{*rest}", get_only(get(images::get)).post(images::post).delete(images::remove))
+}
+
+/// Docker's endpoints that we do not have yet.
+const NOT_IMPLEMENTED: &[(Method, &str)] = &[
+    (Method::GET, "/containers/{name}/changes"),
+    (Method::GET, "/containers/{name}/stats"),
+    (Method::GET, "/containers/{name}/export"),
+    (Method::GET, "/containers/{name}/archive"),
+    (Method::HEAD, "/containers/{name}/archive"),
+    (Method::PUT, "/containers/{name}/archive"),
+    (Method::GET, "/containers/{name}/attach/ws"),
+    (Method::POST, "/containers/{name}/update"),
+    (Method::POST, "/containers/prune"),
+    (Method::POST, "/commit"),
+    (Method::POST, "/build"),
+    (Method::POST, "/build/cancel"),
+    (Method::POST, "/build/prune"),
+    (Method::POST, "/session"),
+    (Method::POST, "/grpc"),
+    (Method::POST, "/auth"),
+    (Method::GET, "/system/df"),
+    (Method::GET, "/distribution/{*rest}"),
+    (Method::GET, "/networks"),
+    (Method::POST, "/networks/create"),
+    (Method::POST, "/networks/prune"),
+    (Method::GET, "/networks/{name}"),
+    (Method::DELETE, "/networks/{name}"),
+    (Method::POST, "/networks/{name}/connect"),
+    (Method::POST, "/networks/{name}/disconnect"),
+    (Method::GET, "/volumes"),
+    (Method::POST, "/volumes/create"),
+    (Method::POST, "/volumes/prune"),
+    (Method::GET, "/volumes/{name}"),
+    (Method::DELETE, "/volumes/{name}"),
+    (Method::GET, "/plugins"),
+];
+
+/// The answer of an endpoint that is not here yet.
+pub(crate) fn not_implemented(endpoint: &str) -> ApiError {
+    let version = env!("CARGO_PKG_VERSION");
+    ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        format!("{endpoint} is not implemented by this version of Corten ({version})"),
+    )
+}
+
 /// Docker's swarm endpoints, all of which answer the same on a node that is not in one.
 const SWARM: &[&str] = &[
     "/swarm",
@@ -102,7 +164,13 @@ const SWARM: &[&str] = &[
 ];
 
 fn absent_routes() -> Router<Arc<App>> {
-    SWARM.iter().fold(Router::new(), |router, path| router.route(path, any(not_a_swarm_manager)))
+    let swarm = SWARM.iter().fold(Router::new(), |router, path| router.route(path, any(not_a_swarm_manager)));
+    NOT_IMPLEMENTED.iter().fold(swarm, |router, (method, path)| {
+        let Ok(filter) = MethodFilter::try_from(method.clone()) else { return router };
+        let endpoint = format!("{method} {path}");
+        let answer = move |_: Call| std::future::ready(Err::<Response<Body>, _>(not_implemented(&endpoint)));
+        router.route(path, on(filter, answer))
+    })
 }
 
 /// axum lets GET routes answer HEAD; in Docker only the ping does.
@@ -110,7 +178,7 @@ fn get_only(route: axum::routing::MethodRouter<Arc<App>>) -> axum::routing::Meth
     route.merge(head(page_not_found))
 }
 
-async fn page_not_found() -> Response<Body> {
+pub(crate) async fn page_not_found() -> Response<Body> {
     let mut response = ApiError::new(StatusCode::NOT_FOUND, "page not found").into_response();
     response.extensions_mut().insert(NoCommonHeaders);
     response
@@ -136,6 +204,14 @@ impl Service<Request<Body>> for Api {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        if let Some(clean) = unclean(&path) {
+            return Box::pin(std::future::ready(Ok(moved(&clean, request.uri().query()))));
+        }
+        if method == Method::OPTIONS {
+            let mut response = Response::new(Body::empty());
+            add_common_headers(&mut response, true);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
         match strip_version(&mut request) {
             Ok(version) => {
                 request.extensions_mut().insert(version);
@@ -152,6 +228,41 @@ impl Service<Request<Body>> for Api {
             Ok(response)
         })
     }
+}
+
+/// The path without empty, `.` and `..` segments, if it has any: Docker's router sends clients there.
+fn unclean(path: &str) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let has = |segment: &str| decoded.split('/').skip(1).any(|part| part == segment);
+    if !decoded.contains("//") && !has(".") && !has("..") {
+        return None;
+    }
+    let mut segments = Vec::new();
+    for segment in decoded.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    let end = if decoded.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    Some(format!("/{}{end}", segments.join("/")))
+}
+
+fn moved(path: &str, query: Option<&str>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    let path = percent_encoding::utf8_percent_encode(path, PATH);
+    let location = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_string(),
+    };
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 fn strip_version(request: &mut Request<Body>) -> Result<ApiVersion, VersionError> {

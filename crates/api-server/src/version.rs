@@ -53,7 +53,6 @@ impl Gate {
 }
 
 /// Every difference between versions that we know. Seen by asking dockerd 28 the same in each version.
-#[expect(dead_code, reason = "the image endpoints, which need half of them, are the next slice")]
 pub(crate) mod gates {
     use super::Gate;
 
@@ -61,6 +60,8 @@ pub(crate) mod gates {
     pub(crate) const PLAIN_SECURITY_OPTIONS: Gate = Gate::until(24);
     /// `wait` sends its headers when the container has ended and knows no condition.
     pub(crate) const SILENT_WAIT: Gate = Gate::until(29);
+    /// Image lists take a name pattern as `filter`.
+    pub(crate) const IMAGE_FILTER_PARAMETER: Gate = Gate::until(40);
     /// `info` has `KernelMemory`.
     pub(crate) const KERNEL_MEMORY: Gate = Gate::until(41);
     /// Streams that are multiplexed say so in their content type.
@@ -75,8 +76,6 @@ pub(crate) mod gates {
     pub(crate) const IMAGE_CONTAINER_CONFIG: Gate = Gate::until(44);
     /// `info` has `RegistryConfig.AllowNondistributableArtifacts…`.
     pub(crate) const NONDISTRIBUTABLE: Gate = Gate::until(46);
-    /// Descriptors of manifests are shown.
-    pub(crate) const DESCRIPTORS: Gate = Gate::since(48);
     /// `info` has `Expected` beside each commit.
     pub(crate) const EXPECTED_COMMITS: Gate = Gate::until(48);
     /// `info` has `BridgeNfIptables` and `BridgeNfIp6tables`.

@@ -81,6 +81,9 @@ pub struct ImageInspect {
     /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
+    /// Configuration of the container it was made from, up to API 1.44.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_config: Option<serde_json::Value>,
     /// Version of the engine that made it.
     pub docker_version: String,
     /// Author.

@@ -3,5 +3,6 @@
 pub(crate) mod attach;
 pub(crate) mod containers;
 pub(crate) mod exec;
+pub(crate) mod images;
 pub(crate) mod streams;
 pub(crate) mod system;

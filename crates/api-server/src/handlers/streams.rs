@@ -69,12 +69,7 @@ pub(crate) async fn events(call: Call) -> ApiResult {
         )));
     }
     let events = call.app.engine.events(EventsQuery { since, until, filters }).await?;
-    let counted = call.app.listen();
-    let body = each(events, move |event| {
-        let _ = &counted;
-        line(&event)
-    });
-    Ok(with_type("application/json", body))
+    Ok(with_type("application/json", each(events, |event| line(&event))))
 }
 
 /// `POST /containers/{name}/wait`.
