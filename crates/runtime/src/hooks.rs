@@ -14,7 +14,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use crate::error::StartError;
 
 /// Runs hooks in order, each with `state` as JSON on its standard input. The first that fails ends it.
-pub(crate) fn run(name: &str, hooks: &[Hook], state: &State) -> Result<(), StartError> {
+pub fn run(name: &str, hooks: &[Hook], state: &State) -> Result<(), StartError> {
     if hooks.is_empty() {
         return Ok(());
     }

@@ -112,11 +112,18 @@ pub(crate) fn run(
         return fail(starter, StartError::new("wait for start", error));
     }
     if let Some((state, hooks)) = hooks
-        && let Err(error) = crate::hooks::run("startContainer", &hooks.start_container, state)
+        && let Err(error) =
+            crate::hooks::run("startContainer", &hooks.start_container, &as_seen_here(state, "created"))
     {
         return fail(starter, error);
     }
     fail(starter, ready.run())
+}
+
+/// The state for a hook that runs in the container's namespaces: with the pid that is valid there.
+fn as_seen_here(state: &State, status: &str) -> State {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    State { pid: Some(pid), status: status.to_owned(), ..state.clone() }
 }
 
 /// Everything up to the process's own identity. Returns the master of its terminal.
@@ -246,7 +253,10 @@ impl Fill<'_> {
             .and_then(|()| channel::await_command(self.channel, Command::Go))
             .during(|| "wait for the runtime's hooks".to_owned())?;
         match self.hooks {
-            Some((state, hooks)) => crate::hooks::run("createContainer", &hooks.create_container, state),
+            Some((state, hooks)) => {
+                let state = as_seen_here(state, "creating");
+                crate::hooks::run("createContainer", &hooks.create_container, &state)
+            }
             None => Ok(()),
         }
     }

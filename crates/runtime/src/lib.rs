@@ -35,3 +35,4 @@ pub mod users;
 pub use container::{CreateOptions, Init, InitRequest, Rootfs, Stdio, create, create_with, start_by};
 pub use error::{ErrorKind, StartError};
 pub use exec::{ExecProcess, ExecRequest, exec, exec_with};
+pub use hooks::run as run_hooks;

@@ -62,6 +62,7 @@ impl Masks {
 
 fn empty_tmpfs() -> io::Result<OwnedFd> {
     let fs = Filesystem::open("tmpfs")?;
+    fs.set("source", "tmpfs")?;
     fs.set("nr_inodes", "1")?;
     fs.set("mode", "755")?;
     fs.mount(

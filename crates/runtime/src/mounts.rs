@@ -70,14 +70,15 @@ impl Root {
             let target = beneath::open(self.fd.as_fd(), mount.destination)?;
             return Ok(sources::apply(target.as_fd(), &mount.options)?);
         }
-        let target = self.target(mount, &source)?;
+        let (target, options) = (self.target(mount, &source)?, &mount.options);
         let made = match source {
             Source::Tree(tree) => tree,
             Source::New => new_filesystem(mount, target.as_fd())?,
             Source::Hierarchies { trees, links } => {
-                let mount = hierarchies_tmpfs()?;
-                attach(mount.as_fd(), target.as_fd())?;
-                return Ok(fill_hierarchies(mount.as_fd(), trees, &links)?);
+                let made = hierarchies_tmpfs()?;
+                attach(made.as_fd(), target.as_fd())?;
+                let read_only = options.set.contains(MountAttrFlags::MOUNT_ATTR_RDONLY);
+                return Ok(fill_hierarchies(made.as_fd(), trees, &links, read_only)?);
             }
         };
         attach(made.as_fd(), target.as_fd())?;
@@ -226,6 +227,7 @@ fn new_filesystem(mount: &MountPlan<'_>, target: BorrowedFd<'_>) -> Result<Owned
 
 fn hierarchies_tmpfs() -> io::Result<OwnedFd> {
     let fs = Filesystem::open("tmpfs")?;
+    fs.set("source", "tmpfs")?;
     fs.set("mode", "755")?;
     fs.mount(
         MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -238,11 +240,8 @@ fn fill_hierarchies(
     tmpfs: BorrowedFd<'_>,
     trees: Vec<(String, OwnedFd)>,
     links: &[(String, String)],
+    read_only: bool,
 ) -> io::Result<()> {
-    let read_only = trees.iter().any(|(_, tree)| {
-        rustix::fs::fstatvfs(tree)
-            .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
-    });
     for (name, tree) in trees {
         rustix::fs::mkdirat(tmpfs, &*name, Mode::from_raw_mode(0o755))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -252,15 +251,7 @@ fn fill_hierarchies(
     for (name, target) in links {
         rustix::fs::symlinkat(&**target, tmpfs, &**name)?;
     }
-    if read_only {
-        let set = MountAttrFlags::MOUNT_ATTR_RDONLY;
-        linux::mount::set_attributes(
-            tmpfs,
-            false,
-            &linux::mount::Attributes { set, ..linux::mount::Attributes::default() },
-        )?;
-    }
-    Ok(())
+    if read_only { crate::masks::read_only(tmpfs, false) } else { Ok(()) }
 }
 
 /// A proc file system of the current pid namespace that is attached nowhere: nothing can be mounted over its files.
