@@ -2,7 +2,7 @@
 //!
 //! Every path is resolved by the kernel with the directory as its root (`openat2`, `RESOLVE_IN_ROOT`), as if
 //! unpacking ran in a chroot: a symbolic link that the archive made itself may lead anywhere inside, never out.
-//! `..` in names stops at the root. Whiteouts of the archive become overlayfs' own.
+//! A name whose `..` lead out is refused. Whiteouts of the archive become overlayfs' own.
 
 mod budget;
 mod entry;
@@ -38,13 +38,13 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
-    /// One entry must not be made.
-    #[error("cannot unpack {name:?}: {reason}")]
+    /// One entry must not be made. The words are Docker's.
+    #[error("{reason} {name:?}")]
     Refused {
-        /// Its name, as the archive has it.
-        name: String,
         /// Why.
         reason: &'static str,
+        /// Its name or target, as the archive has it.
+        name: String,
     },
     /// An entry of a type that no archive of files has.
     #[error("unhandled tar header type {kind} of {name:?}")]

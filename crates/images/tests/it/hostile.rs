@@ -54,12 +54,16 @@ fn a_file_written_through_a_link_lands_in_the_layer() {
         .dir("real/")
         .symlink("link", "/real")
         .file("link/file", b"inside")
-        .file("../../../up", b"inside")
         .file("/absolute", b"inside")
+        .file("a/../dots", b"inside")
+        .symlink("var/run", "/run")
+        .file("var/run/early", b"inside")
+        .dir("run/")
+        .file(".", b"ignored")
         .bytes();
     let id = import(&images, &archive).unwrap();
     let tree = images.get(&id).unwrap().lower_dirs[0].clone();
-    for path in ["real/file", "up", "absolute"] {
+    for path in ["real/file", "absolute", "dots", "run/early"] {
         assert_eq!(fs::read(tree.join(path)).unwrap(), b"inside", "{path}");
     }
     assert!(fs::symlink_metadata(tree.join("link")).unwrap().is_symlink());
@@ -79,26 +83,19 @@ fn what_cannot_be_contained_is_refused_by_name() {
         header.as_bytes().to_vec()
     };
     for (archive, expected) in [
+        (Archive::new().file("../../evil", b"").bytes(), "invalid entry name \"../../evil\""),
+        (Archive::new().file("a/../../evil", b"").bytes(), "invalid entry name \"a/../../evil\""),
         (
-            Archive::new().hard_link("hard", &ways_out(&root)[0]).bytes(),
+            Archive::new().hard_link("hard", "../../canary").bytes(),
+            "invalid hardlink target \"../../canary\"",
+        ),
+        (Archive::new().hard_link("hard", "/").bytes(), "invalid hardlink target \"/\""),
+        (
+            Archive::new().hard_link("hard", &ways_out(&root)[1]).bytes(),
             "cannot unpack \"hard\": No such file or directory",
         ),
-        (
-            Archive::new().hard_link("hard", "/").bytes(),
-            "cannot unpack \"hard\": a hard link must name a file",
-        ),
-        (
-            Archive::new().file("x/..", b"").bytes(),
-            "cannot unpack \"x/..\": it would replace the root directory",
-        ),
-        (
-            Archive::new().file("d/.wh...", b"").bytes(),
-            "cannot unpack \"d/.wh...\": a whiteout must hide a name",
-        ),
-        (
-            Archive::new().symlink("l", "nowhere").file("l/x", b"").bytes(),
-            "cannot unpack \"l/x\": File exists",
-        ),
+        (Archive::new().file("d/.wh...", b"").bytes(), "invalid whiteout entry \"d/.wh...\""),
+        (Archive::new().file("d/.wh.", b"").bytes(), "invalid whiteout entry \"d/.wh.\""),
         (Archive::new().file("f", b"").file("f/x", b"").bytes(), "cannot unpack \"f/x\": Not a directory"),
         (Archive::new().symlink("l", "l").file("l/x", b"").bytes(), "cannot unpack \"l/x\": Too many levels"),
         (Archive::new().pax(&long_path).file("x", b"").bytes(), "archive/tar: header field too long"),

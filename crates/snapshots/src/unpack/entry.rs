@@ -90,13 +90,14 @@ impl<'a> Unpacker<'a> {
         if let Kind::Other(kind) = header.kind {
             return Err(UnpackError::UnknownKind { name: shown(&header.name), kind });
         }
-        let path = EntryPath::new(&header.name)?;
+        let path = EntryPath::new(&header.name).ok_or_else(|| refused("invalid entry name", &header.name))?;
         if path.is_root() {
-            return match header.kind {
-                // Its attributes do not matter: the root of a container is that of its upper directory.
-                Kind::Directory => Ok(()),
-                _ => Err(refused(header, "it would replace the root directory")),
-            };
+            // Its attributes do not matter: the root of a container is that of its upper directory. Something else
+            // than a directory in its place is ignored, as by Docker.
+            return Ok(());
+        }
+        if path.is_too_long() {
+            return Err(failed(header, Errno::NAMETOOLONG.into()));
         }
         let parent = self.parents.get(path.split().0).map_err(|source| failed(header, source))?;
         let place = Place { parent, path };
@@ -135,7 +136,7 @@ impl<'a> Unpacker<'a> {
     fn whiteout(&mut self, header: &Header, place: &Place) -> Result<(), UnpackError> {
         let hidden = &place.path.split().1[WHITEOUT.len()..];
         if matches!(hidden, b"" | b"." | b"..") {
-            return Err(refused(header, "a whiteout must hide a name"));
+            return Err(refused("invalid whiteout entry", &header.name));
         }
         let hidden = OsStr::from_bytes(hidden);
         let made = rustix::fs::mknodat(place.dir(), hidden, FileType::CharacterDevice, Mode::empty(), 0);
@@ -299,10 +300,9 @@ impl<'a> Unpacker<'a> {
         place: &Place,
         reader: &mut Reader<Tap<R>>,
     ) -> Result<(), UnpackError> {
-        let target = EntryPath::new(&header.link)?;
-        if target.is_root() {
-            return Err(refused(header, "a hard link must name a file"));
-        }
+        let target = EntryPath::new(&header.link)
+            .filter(|target| !target.is_root())
+            .ok_or_else(|| refused("invalid hardlink target", &header.link))?;
         // A file may be listed as a link to itself; replacing it first would lose it.
         if target == place.path {
             return Ok(());
@@ -424,8 +424,8 @@ fn failed(header: &Header, source: io::Error) -> UnpackError {
     UnpackError::Entry { name: shown(&header.name), source }
 }
 
-fn refused(header: &Header, reason: &'static str) -> UnpackError {
-    UnpackError::Refused { name: shown(&header.name), reason }
+fn refused(reason: &'static str, name: &[u8]) -> UnpackError {
+    UnpackError::Refused { reason, name: shown(name) }
 }
 
 /// Access and modification time.

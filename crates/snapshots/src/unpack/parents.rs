@@ -12,8 +12,12 @@ use linux::fs::open_in_root;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
+use super::path::EntryPath;
+
 /// Directories kept open. Archives list a directory's entries together, so few are enough.
 const KEPT: usize = 64;
+/// Dangling links followed to make one directory.
+const LINKS_MAX: usize = 16;
 /// Mode of directories that the archive implies but does not list; Docker's.
 const IMPLIED_MODE: u32 = 0o755;
 
@@ -44,7 +48,7 @@ impl<'a> Parents<'a> {
             return Ok(Rc::clone(dir));
         }
         let dir = match self.open_dir(path) {
-            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => self.make(path)?,
+            Err(error) if is(&error, Errno::NOENT) => self.make(path, LINKS_MAX)?,
             outcome => outcome?,
         };
         self.keep(path, dir)
@@ -70,9 +74,7 @@ impl<'a> Parents<'a> {
         if self.open.len() >= KEPT {
             self.open.clear();
         }
-        let real = path_of(fd.as_fd())?;
-        let real = real.strip_prefix(self.prefix.as_slice()).unwrap_or(&real);
-        let parent = Rc::new(Parent { fd, real: real.strip_prefix(b"/").unwrap_or(real).to_vec() });
+        let parent = Rc::new(Parent { real: self.below_root(fd.as_fd())?, fd });
         self.open.insert(path.to_vec(), Rc::clone(&parent));
         Ok(parent)
     }
@@ -82,32 +84,46 @@ impl<'a> Parents<'a> {
         open_in_root(self.root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
-    fn make(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
+    fn make(&self, path: &[u8], links: usize) -> io::Result<OwnedFd> {
         let mut dir = self.open_dir(b"")?;
         let mut end = 0;
         for part in path.split(|&b| b == b'/') {
             end += part.len() + usize::from(end > 0);
-            match self.open_dir(&path[..end]) {
-                Ok(next) => dir = next,
-                Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
-                    dir = self.make_one(dir.as_fd(), part)?;
-                }
-                Err(error) => return Err(error),
-            }
+            dir = match self.open_dir(&path[..end]) {
+                Err(error) if is(&error, Errno::NOENT) => self.make_one(&dir, part, links)?,
+                next => next?,
+            };
         }
         Ok(dir)
     }
 
-    fn make_one(&self, parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    fn make_one(&self, parent: &OwnedFd, name: &[u8], links: usize) -> io::Result<OwnedFd> {
         let name = OsStr::from_bytes(name);
-        // A dangling link is there and not there: EEXIST, and the archive is refused, as by Docker.
-        rustix::fs::mkdirat(parent, name, Mode::RWXU)?;
+        match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+            // A link whose target the archive has not made yet (`var/run -> /run`): make the target.
+            Err(Errno::EXIST) if links > 0 => {
+                let target = rustix::fs::readlinkat(parent, name, Vec::new())?.into_bytes();
+                let target = EntryPath::linked(&self.below_root(parent.as_fd())?, &target);
+                return self.make(target.bytes(), links - 1);
+            }
+            made => made?,
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(parent, name, flags, Mode::empty())?;
         rustix::fs::fchown(&dir, Some(Uid::from_raw(self.owner)), Some(Gid::from_raw(self.owner)))?;
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(IMPLIED_MODE))?;
         Ok(dir)
     }
+
+    fn below_root(&self, fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+        let path = path_of(fd)?;
+        let path = path.strip_prefix(self.prefix.as_slice()).unwrap_or(&path);
+        Ok(path.strip_prefix(b"/").unwrap_or(path).to_vec())
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 fn path_of(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {

@@ -1,7 +1,5 @@
 //! Names in archives, brought to paths below the root.
 
-use super::UnpackError;
-
 /// Longest path that the kernel takes in one call.
 const PATH_MAX: usize = 4096;
 
@@ -10,13 +8,30 @@ const PATH_MAX: usize = 4096;
 pub(super) struct EntryPath(Vec<u8>);
 
 impl EntryPath {
-    /// Reads a name as if the root were `/`: absolute names are taken from there, `..` stops there.
-    pub(super) fn new(name: &[u8]) -> Result<Self, UnpackError> {
-        let mut path: Vec<u8> = Vec::with_capacity(name.len());
-        for part in name.split(|&b| b == b'/') {
+    /// Reads a name as if the root were `/`. `None` if its `..` lead out, which no honest archive has.
+    pub(super) fn new(name: &[u8]) -> Option<Self> {
+        let mut path = Self(Vec::with_capacity(name.len().min(PATH_MAX)));
+        path.append(name).then_some(path)
+    }
+
+    /// Where the link `target` in the directory `parent` leads if `/` is the root and `..` stops there.
+    pub(super) fn linked(parent: &[u8], target: &[u8]) -> Self {
+        let mut path = Self(if target.starts_with(b"/") { Vec::new() } else { parent.to_vec() });
+        path.append(target);
+        path
+    }
+
+    /// Follows `parts`, `..` up to the root at most. False if one would have led out.
+    fn append(&mut self, parts: &[u8]) -> bool {
+        let path = &mut self.0;
+        let mut inside = true;
+        for part in parts.split(|&b| b == b'/') {
             match part {
                 b"" | b"." => {}
-                b".." => path.truncate(path.iter().rposition(|&b| b == b'/').unwrap_or(0)),
+                b".." => {
+                    inside &= !path.is_empty();
+                    path.truncate(path.iter().rposition(|&b| b == b'/').unwrap_or(0));
+                }
                 part => {
                     if !path.is_empty() {
                         path.push(b'/');
@@ -25,10 +40,12 @@ impl EntryPath {
                 }
             }
         }
-        if path.len() >= PATH_MAX {
-            return Err(UnpackError::Refused { name: shown(name), reason: "file name too long" });
-        }
-        Ok(Self(path))
+        inside
+    }
+
+    /// Whether the kernel takes it in one call.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.0.len() >= PATH_MAX
     }
 
     pub(super) fn is_root(&self) -> bool {
@@ -62,22 +79,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_taken_from_the_root_and_never_leave_it() {
+    fn names_are_taken_from_the_root_and_must_not_leave_it() {
         for (name, expected) in [
-            ("a/b", "a/b"),
-            ("./a//b/", "a/b"),
-            ("/etc/passwd", "etc/passwd"),
-            ("../../x", "x"),
-            ("a/../../x", "x"),
-            ("a/b/../c", "a/c"),
-            ("a/..", ""),
-            (".", ""),
-            ("", ""),
-            ("..", ""),
-            ("a/...", "a/..."),
+            ("a/b", Some("a/b")),
+            ("./a//b/", Some("a/b")),
+            ("/etc/passwd", Some("etc/passwd")),
+            ("a/b/../c", Some("a/c")),
+            ("a/..", Some("")),
+            (".", Some("")),
+            ("", Some("")),
+            ("a/...", Some("a/...")),
+            ("..", None),
+            ("../../x", None),
+            ("/../x", None),
+            ("a/../../x", None),
         ] {
-            assert_eq!(EntryPath::new(name.as_bytes()).unwrap().bytes(), expected.as_bytes(), "{name}");
+            let path = EntryPath::new(name.as_bytes());
+            assert_eq!(path.as_ref().map(EntryPath::bytes), expected.map(str::as_bytes), "{name}");
         }
-        assert!(EntryPath::new("a/".repeat(1_000_000).as_bytes()).is_err());
+        assert!(EntryPath::new("a/".repeat(1_000_000).as_bytes()).unwrap().is_too_long());
+    }
+
+    #[test]
+    fn links_stop_at_the_root() {
+        for (parent, target, expected) in [
+            ("a/b", "c", "a/b/c"),
+            ("a/b", "../c", "a/c"),
+            ("a/b", "../../../../c", "c"),
+            ("a/b", "/c/./d", "c/d"),
+            ("", "x/../..", ""),
+        ] {
+            let path = EntryPath::linked(parent.as_bytes(), target.as_bytes());
+            assert_eq!(path.bytes(), expected.as_bytes(), "{target} in {parent}");
+        }
     }
 }
