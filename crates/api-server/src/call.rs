@@ -40,6 +40,12 @@ impl Call {
     pub(crate) fn is_from_our_client(&self) -> bool {
         self.headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"corten"))
     }
+
+    /// The client is a command line for people, ours or Docker's.
+    pub(crate) fn is_command_line(&self) -> bool {
+        let agent = self.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        agent.starts_with(b"corten") || agent.starts_with(b"Docker-Client/")
+    }
 }
 
 impl FromRequestParts<Arc<App>> for Call {

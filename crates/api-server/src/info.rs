@@ -55,7 +55,7 @@ fn storage_and_plugins(data_root: &Path) -> Value {
         ],
         "Plugins": {
             "Volume": ["local"],
-            "Network": ["host", "null"],
+            "Network": ["bridge", "host", "null"],
             "Authorization": null,
             "Log": ["json-file"],
         },

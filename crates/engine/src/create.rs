@@ -25,6 +25,11 @@ use crate::signals;
 use crate::state::State;
 use crate::supervise::{Supervisor, container_event};
 
+/// Warning of a container whose network mode is the default one. The API leaves it out for command lines, which would
+/// print it at every `run`.
+pub const LOOPBACK_ONLY: &str =
+    "The container has a network namespace of its own with loopback only: this version has no bridge yet.";
+
 const DEFAULT_SHM_SIZE: i64 = 64 * 1024 * 1024;
 
 /// Creates a container.
@@ -213,12 +218,8 @@ fn check_host_config(
         return Err(not_yet("published ports"));
     }
     if matches!(modes::network(&host.network_mode), Ok(NetworkMode::Default)) {
-        if matches!(host.network_mode.as_str(), "" | "bridge") {
-            host.network_mode = "default".into();
-        }
-        warnings.push(
-            "The container has a network namespace of its own with loopback only: this version has no bridge yet.".into(),
-        );
+        host.network_mode = "default".into();
+        warnings.push(LOOPBACK_ONLY.to_owned());
     }
     fill_defaults(host, shared.host.cgroup_v2);
     Ok(())

@@ -63,5 +63,6 @@ mod supervise;
 pub mod time;
 mod top;
 
+pub use create::LOOPBACK_ONLY;
 pub use engine::{Counts, Engine};
 pub use error::{EngineError, ErrorKind};

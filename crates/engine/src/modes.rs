@@ -81,7 +81,7 @@ pub fn cgroup(mode: &str, cgroup_v2: bool) -> Result<Mode<'_>> {
 /// `--network`.
 pub fn network(mode: &str) -> Result<NetworkMode<'_>> {
     match mode {
-        "" | "default" | "bridge" => Ok(NetworkMode::Default),
+        "" | "default" => Ok(NetworkMode::Default),
         "none" => Ok(NetworkMode::None),
         "host" => Ok(NetworkMode::Host),
         other => match container(other) {

@@ -269,9 +269,12 @@ impl Guide<'_> {
             set_oom_score(pid, value).map_err(|error| self.cause(error))?;
         }
         let console = self.until_ready()?;
-        // Last: a low limit must not get in the way of the setting up.
-        for limit in &self.plan.process.limits {
-            limit.apply(Pid::from_raw(pid))?;
+        if self.plan.namespaces.new.contains(ThreadNameSpaceType::USER) {
+            // In its user namespace the process has no right to raise a limit. Otherwise it sets them itself, while it
+            // is root: from here that would need CAP_SYS_RESOURCE once it has become another user.
+            for limit in &self.plan.process.limits {
+                limit.apply(Pid::from_raw(pid))?;
+            }
         }
         Ok(console)
     }

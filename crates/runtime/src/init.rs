@@ -92,6 +92,10 @@ pub(crate) fn run(
     let hooks = setup.hooks.zip(plan.spec.hooks.as_ref());
     let entered = entrance.map_or(Ok(()), Entrance::enter);
     let prepared = entered.and_then(|()| prepare(setup, channel, forked)).and_then(|master| {
+        if !plan.namespaces.new.contains(ThreadNameSpaceType::USER) {
+            // Late, since a low limit must not get in the way of the setting up; but while the process is root.
+            plan.process.limits.iter().try_for_each(|limit| limit.apply(None))?;
+        }
         let ready = identity::assume(&plan.process, first_private, new_keyring)?;
         channel::report(channel, &Report::Ready(master)).during(|| "report to the runtime".to_owned())?;
         Ok(ready)

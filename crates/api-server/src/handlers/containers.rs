@@ -31,7 +31,11 @@ pub(crate) async fn create(call: Call, body: Body) -> ApiResult {
         return Err(ApiError::bad_request("config cannot be empty in order to create a container"));
     }
     let (name, platform) = (call.query.non_empty("name"), call.query.non_empty("platform"));
-    let created = call.app.engine.create(name, platform, request).await?;
+    let mut created = call.app.engine.create(name, platform, request).await?;
+    if call.is_command_line() {
+        // It would stand on standard error of every `run`; programs get it, and `inspect` shows the mode.
+        created.warnings.retain(|warning| warning != engine::LOOPBACK_ONLY);
+    }
     call::json_with(StatusCode::CREATED, &created)
 }
 

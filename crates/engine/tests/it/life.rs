@@ -36,6 +36,19 @@ async fn a_missing_program_is_reported_and_the_container_stays_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_user_gets_the_limits_too() {
+    let kit = Kit::new("user").await;
+    kit.create("one", "id -u; ulimit -n", |request| {
+        request.config.user = "1000".into();
+        request.config.tty = true;
+    })
+    .await;
+    let (code, output) = kit.run_attached("one").await;
+    assert_eq!((code, String::from_utf8_lossy(&output).as_ref()), (0, "1000\r\n1024\r\n"));
+    kit.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn auto_remove_answers_the_exit_code_after_the_removal() {
     let kit = Kit::new("autorm").await;
     kit.create("one", "exit 9", |request| request.host_config.auto_remove = true).await;
