@@ -18,11 +18,13 @@
 //! - [`unpack`]: one archive into one directory, nothing outside it
 //! - [`recipe`]: the archive of a layer again, byte for byte
 //! - [`upper`]: a container's own writable directory
+//! - [`changes`]: what a container changed, from that directory alone
 //!
 //! Knows nothing of images, names or registries.
 
 #![forbid(unsafe_code)]
 
+pub mod changes;
 pub mod compression;
 pub mod layers;
 pub mod recipe;

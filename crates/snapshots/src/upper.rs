@@ -89,6 +89,11 @@ impl Item<'_> {
     }
 }
 
+/// Whether it is overlayfs' mark that a name is gone.
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
 /// A directory being walked: what is left in it, last first.
 struct Level {
     dir: OwnedFd,

@@ -1,0 +1,5 @@
+//! Layers on a real file system, and under a real overlay mount.
+
+mod gnu_tar;
+mod kit;
+mod overlay;
