@@ -3,22 +3,30 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::io::{self, Write};
 
 use std::process::ExitCode;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::net::{SocketType, sockopt::socket_type};
 use shim::supervisor::Supervisor;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            // /dev/null when a daemon started us, else somebody who wants to know.
+            let _ = writeln!(io::stderr(), "corten-shim: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
 fn run() -> io::Result<()> {
     let control = rustix::stdio::stdin().try_clone_to_owned()?;
+    if socket_type(&control).ok() != Some(SocketType::SEQPACKET) {
+        return Err(io::Error::other("this program is started by the corten daemon, not by hand"));
+    }
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);

@@ -70,9 +70,16 @@ pub enum Request {
     /// Set the container up as the plan says, up to the user's program. fd 0: memfd with the plan
     /// (`plan::Plan`). Only once. Answer: [`Reply::Created`] or [`Reply::Error`], after which the shim exits.
     Create,
-    /// Run the user's program. Answer: [`Reply::Ok`] or [`Reply::Error`].
+    /// Run the user's program. Answer: [`Reply::Ok`], or [`Reply::Error`], after which the sockets of attached clients
+    /// are closed, nothing of the container is left, no exit record either, and the shim exits.
     Start,
-    /// Attach a client. fd 0: the client's socket. Answer: [`Reply::Ok`] or [`Reply::Error`] (the fd is closed then).
+    /// Attach a client. fd 0: the client's socket, a stream socket. Answer: [`Reply::Ok`] or [`Reply::Error`] (the fd
+    /// is closed then). Allowed from create on: who attaches before start gets everything from the first byte.
+    ///
+    /// When a client that forwards standard input ends its input (`shutdown(SHUT_WR)`), the process's input is closed
+    /// if the plan says `stdin_once` (for an exec always) and there is no terminal; otherwise the client is closed, as
+    /// Docker does. When the process ends, the client's socket is closed after [`Event::Exited`] was sent and
+    /// everything was delivered.
     Attach {
         /// Whose streams.
         target: Target,
@@ -80,10 +87,12 @@ pub enum Request {
         attach: Attach,
     },
     /// Start a process in the running container. fd 0: memfd with `plan::ExecPlan`; fd 1, when `attach` is
-    /// given: the client's socket. Answer: [`Reply::Started`] or [`Reply::Error`]; on an error the text is also
-    /// written to the client's socket, framed as standard output and ended with CRLF, before it is closed.
+    /// given: the client's socket. Answer: [`Reply::Started`] or [`Reply::Error`], whose text starts with Docker's
+    /// `OCI runtime exec failed: exec failed: `; on an error the text is also written to the client's socket, framed
+    /// as standard output and ended with CRLF, before it is closed. Without a client that forwards standard input
+    /// the process's input is at its end from the start.
     Exec {
-        /// Exec id, unique in this container.
+        /// Exec id, unique in this container, 1 to 64 bytes.
         exec_id: String,
         /// The client, if one is attached from the start.
         attach: Option<Attach>,
@@ -108,7 +117,7 @@ pub enum Request {
     State,
     /// Ask for the container's root as a file descriptor (the detached overlay). Answer: [`Reply::Ok`] with fd 0.
     Root,
-    /// Rotate or reopen nothing; flush the log to disk. Answer: [`Reply::Ok`].
+    /// Wait until the log is on disk. Answer: [`Reply::Ok`].
     FlushLog,
 }
 

@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::{Errno, write};
 
 use crate::protocol::Exit;
@@ -79,7 +79,13 @@ impl ExitRecord {
 
     /// Removes the record in `run_dir`, before the container is started again.
     pub fn remove(run_dir: &Path) -> io::Result<()> {
-        match unlinkat(CWD, run_dir.join(NAME), rustix::fs::AtFlags::empty()) {
+        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+        Self::remove_in(openat(CWD, run_dir, flags, Mode::empty())?.as_fd())
+    }
+
+    /// The same, where the directory is open already.
+    pub fn remove_in(directory: BorrowedFd<'_>) -> io::Result<()> {
+        match unlinkat(directory, NAME, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, SocketType, recv, shutdown, sockopt::socket_type};
 
 use super::detach::DetachKeys;
-use super::outbox::{Outbox, PATIENCE};
+use super::outbox::{LIMIT, Outbox, PATIENCE};
 use super::poller::{EventFlags, Poller, Token, Watched};
 use super::stream::Stream;
 use crate::protocol::{Attach, Framing};
@@ -82,9 +82,11 @@ impl Client {
         self.stdin && !self.closing
     }
 
-    /// Holds up its process.
-    pub(super) fn is_holding(&self) -> bool {
-        self.outbox.is_holding() && !self.closing && !self.hung_up
+    /// Holds up its process. One that has ended (`ending`) is held up only by a client that others, who still have
+    /// its pipes, would make store without bounds.
+    pub(super) fn is_holding(&self, ending: bool) -> bool {
+        let much = !ending || self.outbox.len() >= 4 * LIMIT;
+        self.outbox.is_holding() && much && !self.closing && !self.hung_up
     }
 
     /// Its socket can be closed.

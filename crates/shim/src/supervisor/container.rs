@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, unlinkat};
 
 use super::stdio::{self, Ends};
 use crate::plan::{ExecPlan, Loaded, Plan, Rootfs};
+use crate::record::ExitRecord;
 use crate::spawn::SOCKET;
 
 /// Why something did not work, as it goes into `Reply::Error`.
@@ -80,6 +81,8 @@ impl Container {
         }
         let run_dir =
             linux::fs::open_dir(&plan.run_dir).map_err(doing(&format!("open {}", plan.run_dir.display())))?;
+        // An earlier run's record must not be taken for this one's.
+        ExitRecord::remove_in(run_dir.as_fd()).map_err(doing("remove the last exit record"))?;
         let listener = listen_packets(run_dir.as_fd(), SOCKET)
             .map_err(doing(&format!("listen in {}", plan.run_dir.display())))?;
         let seccomp = program(seccomp, plan.seccomp_flags);

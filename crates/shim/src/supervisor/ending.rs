@@ -82,7 +82,27 @@ impl Supervisor {
         self.close_clients(number);
     }
 
+    /// Those that were not reaped or not drained in time are killed by the end of init's namespace, or of its cgroup.
+    fn end_other_execs(&mut self) {
+        let others = self
+            .processes
+            .iter_mut()
+            .filter(|(number, process)| **number != INIT && !matches!(process.phase, Phase::Told(_)));
+        let mut numbers = Vec::new();
+        for (number, process) in others {
+            if process.is_alive() {
+                let exit = Exit { code: 128 + libc::SIGKILL, oom_killed: false, at: log::now() };
+                process.phase = Phase::Ended { exit, deadline: Instant::now() };
+            }
+            numbers.push(*number);
+        }
+        for number in numbers {
+            self.end_exec(number);
+        }
+    }
+
     fn end_init(&mut self) {
+        self.end_other_execs();
         let Some(process) = self.processes.get_mut(&INIT) else { return };
         let Phase::Ended { mut exit, .. } = process.phase else { return };
         process.phase = Phase::Told(exit);

@@ -35,6 +35,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use linux::event::{drain_signals, signal_fd};
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{DumpableBehavior, set_child_subreaper, set_dumpable_behavior};
 
@@ -129,6 +130,12 @@ impl Supervisor {
     }
 
     fn handle(&mut self, token: Token, flags: EventFlags) -> io::Result<()> {
+        if token != Token::Listener
+            && let Some(listener) = &mut self.listener
+        {
+            // Not watched after a failure; something may have been closed since.
+            listener.watch(Some(EventFlags::IN))?;
+        }
         match token {
             Token::Signals => {
                 drain_signals(self.signals.as_fd())?;
@@ -144,9 +151,15 @@ impl Supervisor {
     }
 
     fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
+        let Some(listener) = &mut self.listener else { return };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = accept_with(listener, flags) else { return };
+        let socket = match accept_with(&*listener, flags) {
+            Ok(socket) => socket,
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
+            // No descriptor is free, and the one who wants to connect stays in the queue: trying again at once would
+            // go on for ever.
+            Err(_) => return drop(listener.watch(None)),
+        };
         let number = self.number();
         if let Ok(connection) = Connection::new(&self.poller, number, socket) {
             self.connections.insert(number, connection);

@@ -258,19 +258,19 @@ impl Supervisor {
         let loaded = ExecPlan::from_memfd(plan.as_fd()).map_err(|error| Failure::new(error.to_string()))?;
         let (started, ends) = container.exec(loaded)?;
         let pid = started.pid;
+        // Nobody else will ever type: its input is at its end from the start.
+        let typed = client.as_ref().is_some_and(|(attach, _)| attach.stdin);
         let number = self.number();
         let mut process = self.adopt(number, Target::Exec(exec_id), started, ends)?;
         process.phase = Phase::Running;
         process.ends_with_client = true;
         self.processes.insert(number, process);
-        match client {
+        if let Some((attach, socket)) = client {
             // It runs; a client that cannot be attached is as one that has gone already.
-            Some((attach, socket)) => drop(self.add_client(number, attach, socket)),
-            None => {
-                if let Some(process) = self.processes.get_mut(&number) {
-                    process.close_input();
-                }
-            }
+            let _ = self.add_client(number, attach, socket);
+        }
+        if let Some(process) = self.processes.get_mut(&number).filter(|_| !typed) {
+            process.close_input();
         }
         Ok(pid)
     }

@@ -1,6 +1,6 @@
 //! Bytes between processes, their log and their clients.
 
-use super::client::{Client, Received};
+use super::client::Received;
 use super::poller::EventFlags;
 use super::process::Phase;
 use super::stream::Stream;
@@ -30,9 +30,9 @@ impl Supervisor {
         for client in self.clients.values_mut().filter(|client| client.process == number) {
             client.deliver(stream, bytes);
             client.watch(process.input_room() != Some(0));
-            holding |= client.is_holding();
+            holding |= client.is_holding(process.is_ending());
         }
-        if holding && !process.is_ending() {
+        if holding {
             let _ = process.watch_output(false);
         }
         if count == self.buffer.len() && count < LARGE_READ {
@@ -52,8 +52,8 @@ impl Supervisor {
     pub(super) fn resume_output(&mut self) {
         for (number, process) in &mut self.processes {
             let mut clients = self.clients.values().filter(|client| client.process == *number);
-            let holding = clients.any(Client::is_holding);
-            let _ = process.watch_output(!holding || process.is_ending());
+            let holding = clients.any(|client| client.is_holding(process.is_ending()));
+            let _ = process.watch_output(!holding);
         }
     }
 

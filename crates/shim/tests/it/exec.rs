@@ -205,3 +205,11 @@ fn a_hundred_execs_leave_no_descriptor_open() {
     // The last 64 are remembered.
     assert_eq!(rig.daemon().state().1.len(), 64);
 }
+
+#[test]
+fn an_exec_that_nobody_types_into_reads_the_end_at_once() {
+    let mut rig = Rig::new("cat").with_stdin(false).start();
+    let plan = exec_plan(&["sh", "-c", "cat; echo end"], true);
+    let (mut client, _) = rig.daemon().exec("e", &plan, OUTPUT);
+    assert_eq!(client.read_to_end(), frame(1, "end\n"));
+}

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use oci::runtime::{Memory, Resources};
 use rustix::process::{Pid, Signal, kill_process};
 use shim::plan::Rootfs;
-use shim::protocol::{ProcessState, Reply, Request, Target};
+use shim::protocol::{Event, ProcessState, Reply, Request, Target};
 
 use crate::rig::{OUTPUT, Rig, until};
 
@@ -210,4 +210,46 @@ fn an_overlay_is_made_detached_and_its_writes_stay_in_the_upper() {
     let whiteout = upper.join("etc/group").symlink_metadata().unwrap().file_type();
     assert!(std::os::unix::fs::FileTypeExt::is_char_device(&whiteout));
     assert!(root.join("etc/group").exists());
+}
+
+#[test]
+fn the_record_of_an_earlier_run_is_gone_when_the_container_is_created() {
+    let mut rig = Rig::new("exit 1").start();
+    rig.exit();
+    rig.shim_exit();
+    assert!(rig.record().is_some());
+    let rig = rig.create();
+    assert_eq!(rig.record(), None);
+}
+
+#[test]
+fn a_killed_container_takes_its_execs_with_it_and_each_end_is_told() {
+    let mut rig = Rig::new("cat").with_stdin(false).start();
+    let mut clients = Vec::new();
+    for number in 0..5 {
+        clients.push(rig.exec(&format!("e{number}"), "echo ready; sleep 1000", OUTPUT));
+    }
+    for client in &mut clients {
+        client.until(b"ready\n");
+    }
+    rig.daemon().ask(&Request::Signal { target: Target::Init, signal: libc::SIGKILL }, &[]);
+    let mut ended = Vec::new();
+    loop {
+        let Event::Exited { target, exit } = rig.daemon().event() else { panic!("no end") };
+        assert_eq!(exit.code, 137);
+        match target {
+            Target::Exec(exec_id) => ended.push(exec_id),
+            Target::Init => break,
+        }
+    }
+    ended.sort();
+    assert_eq!(ended, ["e0", "e1", "e2", "e3", "e4"]);
+}
+
+#[test]
+fn the_program_says_what_it_is_when_it_is_started_by_hand() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_corten-shim")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text, "corten-shim: this program is started by the corten daemon, not by hand\n");
 }

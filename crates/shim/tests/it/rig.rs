@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -89,8 +90,10 @@ impl Rig {
 
     /// Starts the shim and says hello.
     pub(crate) fn spawn(mut self) -> Self {
-        let executable = ShimExecutable::open(&program()).unwrap();
-        let spawned = executable.spawn(&self.plan.id).unwrap();
+        // Opened once, as a daemon does.
+        static EXECUTABLE: LazyLock<ShimExecutable> =
+            LazyLock::new(|| ShimExecutable::open(&program()).unwrap());
+        let spawned = EXECUTABLE.spawn(&self.plan.id).unwrap();
         self.shim = Some((spawned.pid, spawned.pidfd));
         self.daemon = Some(Daemon::greet(spawned.socket));
         self
