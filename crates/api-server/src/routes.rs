@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, any, delete, get, head, on, post};
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, HeaderName, LOCATION, SERVER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, LOCATION, SERVER};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tower::Service;
@@ -134,6 +134,8 @@ const NOT_IMPLEMENTED: &[(Method, &str)] = &[
     (Method::GET, "/volumes/{name}"),
     (Method::DELETE, "/volumes/{name}"),
     (Method::GET, "/plugins"),
+    (Method::POST, "/swarm/init"),
+    (Method::POST, "/swarm/join"),
 ];
 
 /// The answer of an endpoint that is not here yet.
@@ -148,26 +150,36 @@ pub(crate) fn not_implemented(endpoint: &str) -> ApiError {
 /// Docker's swarm endpoints, all of which answer the same on a node that is not in one.
 const SWARM: &[&str] = &[
     "/swarm",
+    "/swarm/leave",
+    "/swarm/unlock",
     "/swarm/unlockkey",
+    "/swarm/update",
     "/nodes",
     "/nodes/{name}",
+    "/nodes/{name}/update",
     "/services",
+    "/services/create",
     "/services/{name}",
+    "/services/{name}/update",
     "/services/{name}/logs",
     "/tasks",
     "/tasks/{name}",
     "/tasks/{name}/logs",
     "/secrets",
+    "/secrets/create",
     "/secrets/{name}",
+    "/secrets/{name}/update",
     "/configs",
+    "/configs/create",
     "/configs/{name}",
+    "/configs/{name}/update",
 ];
 
 fn absent_routes() -> Router<Arc<App>> {
     let swarm = SWARM.iter().fold(Router::new(), |router, path| router.route(path, any(not_a_swarm_manager)));
     NOT_IMPLEMENTED.iter().fold(swarm, |router, (method, path)| {
         let Ok(filter) = MethodFilter::try_from(method.clone()) else { return router };
-        let endpoint = format!("{method} {path}");
+        let endpoint = format!("{method} {}", path.replace("*rest", "name"));
         let answer = move |_: Call| std::future::ready(Err::<Response<Body>, _>(not_implemented(&endpoint)));
         router.route(path, on(filter, answer))
     })
@@ -221,6 +233,7 @@ impl Service<Request<Body>> for Api {
         let answer = self.router.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
+            response.headers_mut().remove(ALLOW);
             tracing::debug!(%method, path, status = response.status().as_u16(), "request answered");
             if response.extensions().get::<NoCommonHeaders>().is_none() {
                 add_common_headers(&mut response, true);

@@ -184,6 +184,9 @@ async fn hand_over(
     hijack: &Hijack,
 ) -> io::Result<()> {
     let Some(taker) = hijack.take() else { return Ok(()) };
+    let mut response = response;
+    // The router sets a length for what it takes for an empty body.
+    response.headers_mut().remove(http::header::CONTENT_LENGTH);
     let status = response.status();
     let reason = if status == StatusCode::SWITCHING_PROTOCOLS { Some("UPGRADED") } else { None };
     let mut head = Vec::with_capacity(512);
@@ -258,3 +261,6 @@ async fn linger(socket: &Socket, reader: &Shared) {
     });
     let _ = tokio::time::timeout(LINGER, until_end).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,10 @@ pub(crate) async fn write(
     let bare = parts.extensions.get::<Bare>().is_some();
     let delimited = if bare { Delimited::Close } else { delimited(parts.status, asked, &body) };
     let keep_alive = asked.keep_alive && delimited != Delimited::Close;
-    if !bare {
+    if bare {
+        // The router sets a length.
+        parts.headers.remove(CONTENT_LENGTH);
+    } else {
         finish_headers(&mut parts.headers, delimited, asked, keep_alive);
     }
     let mut head = Vec::with_capacity(512);
