@@ -19,7 +19,7 @@ use tower::Service;
 use crate::app::App;
 use crate::call::{Call, with_type};
 use crate::error::{ApiError, ApiResult};
-use crate::handlers::{attach, containers, exec, images, streams, system};
+use crate::handlers::{absent, attach, containers, exec, images, streams, system};
 use crate::http::hijack::Bare;
 use crate::version::{self, ApiVersion, VersionError};
 
@@ -51,6 +51,8 @@ impl Api {
             .merge(exec_routes())
             .merge(image_routes())
             .merge(absent_routes())
+            .route("/networks/{name}", get_only(get(absent::network)))
+            .route("/volumes/{name}", get_only(get(absent::volume)))
             .fallback(page_not_found)
             .method_not_allowed_fallback(page_not_found)
             .with_state(app);
@@ -124,14 +126,12 @@ const NOT_IMPLEMENTED: &[(Method, &str)] = &[
     (Method::GET, "/networks"),
     (Method::POST, "/networks/create"),
     (Method::POST, "/networks/prune"),
-    (Method::GET, "/networks/{name}"),
     (Method::DELETE, "/networks/{name}"),
     (Method::POST, "/networks/{name}/connect"),
     (Method::POST, "/networks/{name}/disconnect"),
     (Method::GET, "/volumes"),
     (Method::POST, "/volumes/create"),
     (Method::POST, "/volumes/prune"),
-    (Method::GET, "/volumes/{name}"),
     (Method::DELETE, "/volumes/{name}"),
     (Method::GET, "/plugins"),
     (Method::POST, "/swarm/init"),

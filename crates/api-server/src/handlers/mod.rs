@@ -1,5 +1,6 @@
 //! Handlers translate between HTTP and the engine, nothing more.
 
+pub(crate) mod absent;
 pub(crate) mod attach;
 pub(crate) mod containers;
 pub(crate) mod exec;
