@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use linux::clone::{Child, CloneArgs, Forked, spawn};
 use oci::runtime::Process;
@@ -180,6 +181,10 @@ impl Joining<'_> {
         if self.kinds.contains(ThreadNameSpaceType::USER) {
             // Inside the user namespace the right to raise a limit is gone.
             self.set_limits()?;
+        }
+        if identity::has_labels(self.plan.process) {
+            let proc = linux::fs::open_dir(Path::new("/proc")).during(|| "open /proc".to_owned())?;
+            identity::set_labels(self.plan.process, proc.as_fd())?;
         }
         // Before there is anybody in the container who could look into this process (CVE-2016-9962).
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

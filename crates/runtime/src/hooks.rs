@@ -50,6 +50,8 @@ fn run_one(hook: &Hook, state: &[u8]) -> io::Result<Outcome> {
     io::Seek::seek(&mut &input, io::SeekFrom::Start(0))?;
     let child = spawn(&CloneArgs::default(), |forked| {
         forked.reset_signals();
+        // A group of its own, so that what a hook has started goes with it.
+        let _ = rustix::process::setsid();
         if rustix::stdio::dup2_stdin(&input).is_err() || linux::clone::close_on_exec_from(3).is_err() {
             return 126;
         }
@@ -62,7 +64,11 @@ fn run_one(hook: &Hook, state: &[u8]) -> io::Result<Outcome> {
     let mut waiting = [PollFd::new(&child.pidfd, PollFlags::IN)];
     let ended = rustix::io::retry_on_intr(|| poll(&mut waiting, limit.as_ref()))? > 0;
     if !ended {
-        pidfd_send_signal(&child.pidfd, Signal::KILL)?;
+        // The number is ours as long as the hook is not reaped.
+        match rustix::process::Pid::from_raw(child.pid) {
+            Some(group) => rustix::process::kill_process_group(group, Signal::KILL)?,
+            None => pidfd_send_signal(&child.pidfd, Signal::KILL)?,
+        }
     }
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
     let status = status.ok_or(io::ErrorKind::NotFound)?;

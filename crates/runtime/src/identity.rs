@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use crate::error::{During, StartError};
-use crate::mounts::detached_proc;
 use crate::plan::ProcessPlan;
 use crate::program;
 
@@ -36,7 +35,6 @@ pub(crate) fn assume<'a>(
     new_keyring: bool,
 ) -> Result<Ready<'a>, StartError> {
     let process = plan.process;
-    set_labels(process)?;
     let env = environment(plan);
     if new_keyring {
         linux::process::join_new_session_keyring().during(|| "join a new session keyring".to_owned())?;
@@ -106,27 +104,33 @@ fn home(uid: u32) -> Option<String> {
     Some(identity.home)
 }
 
-/// Security labels for the program. Written to a proc file system of our own: the container's could have anything
-/// mounted over the file (CVE-2019-19921, CVE-2025-52881).
-fn set_labels(process: &Process) -> Result<(), StartError> {
-    let label = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
-    let (apparmor, selinux) = (label(&process.apparmor_profile), label(&process.selinux_label));
-    if apparmor.is_none() && selinux.is_none() {
-        return Ok(());
-    }
-    let proc = detached_proc()?;
-    let pid = rustix::process::getpid().as_raw_nonzero();
-    let write = |file: &str, value: &str| {
-        crate::masks::write_proc(proc.as_fd(), &format!("{pid}/task/{pid}/attr/{file}"), value)
-    };
-    if let Some(profile) = apparmor {
+fn label(label: &Option<String>) -> Option<&str> {
+    label.as_deref().filter(|label| !label.is_empty())
+}
+
+/// Whether [`set_labels`] has anything to do.
+pub(crate) fn has_labels(process: &Process) -> bool {
+    label(&process.apparmor_profile).is_some() || label(&process.selinux_label).is_some()
+}
+
+/// Security labels for the next `execve` of this process and of those it makes. `proc` is the root of a proc file
+/// system that is trusted: the container's could have anything mounted over the file (CVE-2019-19921,
+/// CVE-2025-52881), so mounts are not crossed either.
+pub(crate) fn set_labels(process: &Process, proc: BorrowedFd<'_>) -> Result<(), StartError> {
+    // The name of this process in that file system, which may be of another pid namespace.
+    let own = rustix::fs::readlinkat(proc, "thread-self", Vec::new())
+        .during(|| "find own /proc entry".to_owned())?;
+    let own = own.to_string_lossy();
+    let write =
+        |file: &str, value: &str| crate::masks::write_proc(proc, &format!("{own}/attr/{file}"), value);
+    if let Some(profile) = label(&process.apparmor_profile) {
         let value = format!("exec {profile}");
         write("apparmor/exec", &value)
             .or_else(|_| write("exec", &value))
             .during(|| format!("apply AppArmor profile {profile:?}"))?;
     }
-    if let Some(context) = selinux {
-        write("exec", &context).during(|| format!("apply SELinux label {context:?}"))?;
+    if let Some(context) = label(&process.selinux_label) {
+        write("exec", context).during(|| format!("apply SELinux label {context:?}"))?;
     }
     Ok(())
 }

@@ -216,12 +216,12 @@ struct Fill<'a> {
 impl Fill<'_> {
     /// Enters the root and fills it; opens the terminal in between, when one is wanted.
     ///
-    /// The root is entered first, so that from then on nothing of the host has a name here. Only hooks, which want
-    /// the host's view of the finished root, turn the order round.
+    /// The root is entered first where that is possible, so that from then on nothing of the host has a name here.
     fn run(&self, sources: Sources, terminal: bool) -> Result<Option<OwnedFd>, StartError> {
         let plan = self.plan;
         attach_root(sources.root.as_fd())?;
-        if self.hooks.is_none() {
+        let enter_late = self.enters_late();
+        if !enter_late {
             self.enter(sources.root.as_fd())?;
         }
         let mut root = Root { fd: sources.root, proc: None };
@@ -235,10 +235,19 @@ impl Fill<'_> {
         let master = make_dev(plan, &root, &sources.devices, host_dev, terminal)?;
         if self.hooks.is_some() {
             self.run_hooks()?;
+        }
+        if enter_late {
             self.enter(root.fd.as_fd())?;
         }
         self.restrict(&root, sources.null)?;
+        set_labels(plan, &root)?;
         Ok(master)
+    }
+
+    /// Hooks want the host's view of the finished root. And in a user namespace the kernel lets a new proc or sysfs
+    /// be mounted only while the host's, with nothing mounted over it, is there to be seen.
+    fn enters_late(&self) -> bool {
+        self.hooks.is_some() || self.plan.namespaces.has_user_namespace()
     }
 
     fn enter(&self, root: BorrowedFd<'_>) -> Result<(), StartError> {
@@ -269,8 +278,7 @@ impl Fill<'_> {
         let fd = root.fd.as_fd();
         if let Some(linux) = self.plan.linux() {
             if !linux.sysctl.is_empty() {
-                // Never through /proc of the container, whose files a mount of the specification may hide.
-                masks::set_sysctls(mounts::detached_proc()?.as_fd(), &linux.sysctl)?;
+                masks::set_sysctls(own_proc(root)?.as_fd(), &linux.sysctl)?;
             }
             if let Some(propagation) = &linux.rootfs_propagation {
                 set_propagation(fd, propagation)?;
@@ -298,6 +306,27 @@ fn attach_root(root: BorrowedFd<'_>) -> Result<(), StartError> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(root, "", rustix::fs::CWD, "/", flags)
         .during(|| "attach the root file system".to_owned())
+}
+
+/// A proc file system whose files nothing can be mounted over: a fresh one, or, where a user namespace may not have
+/// another, the container's own by its root (writers do not cross mounts).
+fn own_proc(root: &Root) -> Result<OwnedFd, StartError> {
+    match (mounts::detached_proc(), &root.proc) {
+        (Err(error), Some(proc)) if error.errno() == libc::EPERM => {
+            proc.try_clone().during(|| "use the container's proc file system".to_owned())
+        }
+        (fresh, _) => fresh,
+    }
+}
+
+/// Security labels for the program; after the hooks that run here, which would get them too.
+fn set_labels(plan: &Plan<'_>, root: &Root) -> Result<(), StartError> {
+    let process = plan.process.process;
+    if identity::has_labels(process) {
+        identity::set_labels(process, own_proc(root)?.as_fd())
+    } else {
+        Ok(())
+    }
 }
 
 fn set_propagation(root: BorrowedFd<'_>, value: &str) -> Result<(), StartError> {

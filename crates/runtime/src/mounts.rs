@@ -116,6 +116,10 @@ impl Root {
                 .map_err(|error| Refusal::because(error, "create mount point"))?
         };
         self.protect_proc(mount, source, target.as_fd())?;
+        // The kernel would say EINVAL, which tells nobody anything.
+        if is_directory(&target)? != (make == Make::Directory) {
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR).into());
+        }
         Ok(target)
     }
 

@@ -1,4 +1,9 @@
 //! The runtime against the real kernel.
 
+mod bundle;
 mod cgroup;
+mod lifecycle;
+mod namespaces;
+mod process;
+mod rootfs;
 mod seccomp;
