@@ -108,7 +108,9 @@ impl StartError {
     /// What kind of failure it was.
     pub fn kind(&self) -> ErrorKind {
         match self.errno {
-            libc::ENOENT | libc::ENOTDIR => ErrorKind::NotFound,
+            libc::ENOENT => ErrorKind::NotFound,
+            // As Docker: of an exec it is the program's or the directory's path, of a start rather a mount.
+            libc::ENOTDIR if self.phase == Phase::Exec => ErrorKind::NotFound,
             libc::EACCES | libc::EISDIR | libc::ENOEXEC => ErrorKind::NotExecutable,
             _ => ErrorKind::Other,
         }
@@ -223,7 +225,7 @@ mod tests {
     fn exit_codes_follow_the_error_number() {
         for (number, code) in [
             (libc::ENOENT, 127),
-            (libc::ENOTDIR, 127),
+            (libc::ENOTDIR, 125),
             (libc::EACCES, 126),
             (libc::EISDIR, 126),
             (libc::ENOEXEC, 126),
@@ -231,6 +233,8 @@ mod tests {
         ] {
             assert_eq!(StartError::new("step", errno(number)).exit_code(), code);
         }
+        let exec = StartError::new("step", errno(libc::ENOTDIR)).in_phase(Phase::Exec);
+        assert_eq!(exec.exit_code(), 127);
     }
 
     #[test]

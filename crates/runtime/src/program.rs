@@ -24,7 +24,8 @@ pub(crate) fn look_up(name: &str, path: Option<&str>) -> Result<CString, StartEr
                 let failed = StartError::new(step(), error).about(name);
                 // The texts of Go's os/exec, which clients know.
                 Err(match failed.errno() {
-                    libc::EACCES | libc::EISDIR => failed,
+                    libc::EACCES => failed,
+                    libc::EISDIR => failed.because(libc::EISDIR, "is a directory: permission denied"),
                     errno => {
                         let text = format!("stat {name}: {}", reason(&io::Error::from_raw_os_error(errno)));
                         failed.because(errno, text)

@@ -30,9 +30,9 @@ fn a_program_that_cannot_be_run_is_explained_in_the_words_clients_know() {
         ("no-such", 127, "exec: \"no-such\": executable file not found in $PATH"),
         ("/nope", 127, "exec: \"/nope\": stat /nope: no such file or directory"),
         ("./nope", 127, "exec: \"./nope\": stat ./nope: no such file or directory"),
-        ("/file/x", 127, "exec: \"/file/x\": stat /file/x: not a directory"),
+        ("/file/x", 125, "exec: \"/file/x\": stat /file/x: not a directory"),
         ("/file", 126, "exec: \"/file\": permission denied"),
-        ("/etc", 126, "exec: \"/etc\": is a directory"),
+        ("/etc", 126, "exec: \"/etc\": is a directory: permission denied"),
         ("/text", 126, "exec: \"/text\": exec format error: it is neither an ELF program nor a script"),
         ("", 127, "exec: \"\": executable file not found in $PATH"),
     ] {
@@ -207,7 +207,7 @@ fn the_working_directory_is_made_inside() {
     bundle.process().cwd = "/new/deep".into();
     assert_eq!(bundle.run(&["pwd"]).ok(), "/new/deep\n");
     bundle.process().cwd = "/etc/passwd".into();
-    let error = bundle.run(&["pwd"]).fails(127);
+    let error = bundle.run(&["pwd"]).fails(125);
     let text = "chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory";
     assert!(error.contains(text), "{error}");
     bundle.process().cwd = "relative".into();
