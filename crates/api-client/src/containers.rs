@@ -116,7 +116,12 @@ impl Client {
     }
 
     /// Stops a container: its stop signal, then SIGKILL. Empty signal and no seconds mean the container's own.
-    pub async fn stop_container(&self, name: &str, signal: &str, seconds: Option<i64>) -> Result<(), ClientError> {
+    pub async fn stop_container(
+        &self,
+        name: &str,
+        signal: &str,
+        seconds: Option<i64>,
+    ) -> Result<(), ClientError> {
         let query = Query::new().with_text("signal", signal).with_number("t", seconds);
         self.run(Request::post(container(name, "/stop")).query(query)).await
     }
@@ -162,7 +167,11 @@ impl Client {
     }
 
     /// Attaches to a container's streams.
-    pub async fn attach_container(&self, name: &str, options: &AttachOptions) -> Result<Hijacked, ClientError> {
+    pub async fn attach_container(
+        &self,
+        name: &str,
+        options: &AttachOptions,
+    ) -> Result<Hijacked, ClientError> {
         let query = Query::new()
             .with_text("detachKeys", &options.detach_keys)
             .with_flag("stream", true)

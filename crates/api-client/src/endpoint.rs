@@ -54,7 +54,8 @@ impl Endpoint {
         if let Some(rest) = address.strip_prefix('[') {
             let (host, port) = rest.split_once(']')?;
             host.parse::<Ipv6Addr>().ok()?;
-            let port = if port.is_empty() { DEFAULT_TCP_PORT } else { port.strip_prefix(':')?.parse().ok()? };
+            let port =
+                if port.is_empty() { DEFAULT_TCP_PORT } else { port.strip_prefix(':')?.parse().ok()? };
             return Some(Self::Tcp { host: host.to_owned(), port });
         }
         let (host, port) = match address.split_once(':') {
@@ -133,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_hosts_file_answers_names() {
-        let hosts = "127.0.0.1 localhost # self\n::1 localhost6 localhost\n# 10.0.0.1 x\n10.0.0.2 box Box.example\n";
+        let hosts =
+            "127.0.0.1 localhost # self\n::1 localhost6 localhost\n# 10.0.0.1 x\n10.0.0.2 box Box.example\n";
         let found = |name| addresses_of(name, hosts).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(found("localhost"), ["127.0.0.1", "::1"]);
         assert_eq!(found("box.example"), ["10.0.0.2"]);

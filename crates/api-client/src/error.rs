@@ -21,6 +21,9 @@ pub enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// Nobody answers, and no engine could be started.
+    #[error("{0}")]
+    NotStarted(String),
     /// The socket is not ours to use.
     #[error("permission denied while trying to connect to the Docker daemon socket at {endpoint}: {source}")]
     Permission {
@@ -82,6 +85,9 @@ impl ClientError {
 
     /// No engine was reached.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Permission { .. } | Self::NoSuchHost { .. })
+        matches!(
+            self,
+            Self::Connect { .. } | Self::Permission { .. } | Self::NoSuchHost { .. } | Self::NotStarted(_)
+        )
     }
 }

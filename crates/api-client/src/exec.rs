@@ -10,7 +10,11 @@ use crate::transport::{Client, Request};
 
 impl Client {
     /// Prepares one more process in a container; answers its id.
-    pub async fn create_exec(&self, container: &str, body: &ExecCreateRequest) -> Result<String, ClientError> {
+    pub async fn create_exec(
+        &self,
+        container: &str,
+        body: &ExecCreateRequest,
+    ) -> Result<String, ClientError> {
         let path = format!("/containers/{}/exec", escape_path(container));
         let answer: IdResponse = self.fetch(Request::post(path).json(body)).await?;
         Ok(answer.id)

@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn an_error_frame_and_garbage_are_errors() {
-        let run = |input: &[u8]| demultiplex(input, None::<Vec<u8>>, None::<Vec<u8>>).unwrap_err().to_string();
+        let run =
+            |input: &[u8]| demultiplex(input, None::<Vec<u8>>, None::<Vec<u8>>).unwrap_err().to_string();
         assert_eq!(run(&frame(3, b"gone")), "error from daemon in stream: gone");
         assert_eq!(run(&frame(9, b"")), "Unrecognized input header: 9");
     }

@@ -74,7 +74,8 @@ impl Client {
         platform: &str,
         auth: &str,
     ) -> Result<BodyStream, ClientError> {
-        let query = Query::new().with("fromImage", name).with_text("tag", tag).with_text("platform", platform);
+        let query =
+            Query::new().with("fromImage", name).with_text("tag", tag).with_text("platform", platform);
         let mut request = Request::post("/images/create").query(query);
         if !auth.is_empty() {
             request.headers.push(("x-registry-auth", auth.to_owned()));
@@ -99,7 +100,11 @@ impl Client {
     }
 
     /// Writes images into an archive.
-    pub async fn save_images(&self, names: &[String], platforms: &[String]) -> Result<BodyStream, ClientError> {
+    pub async fn save_images(
+        &self,
+        names: &[String],
+        platforms: &[String],
+    ) -> Result<BodyStream, ClientError> {
         let mut query = Query::new();
         for name in names {
             query.push("names", name);

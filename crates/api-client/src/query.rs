@@ -112,7 +112,11 @@ mod tests {
 
     #[test]
     fn values_are_escaped() {
-        let query = Query::new().with("a b", "c&d/é").with_text("none", "").with_flag("v", true).with_number("t", Some(-1));
+        let query = Query::new()
+            .with("a b", "c&d/é")
+            .with_text("none", "")
+            .with_flag("v", true)
+            .with_number("t", Some(-1));
         assert_eq!(query.as_str(), "a%20b=c%26d%2F%C3%A9&v=1&t=-1");
     }
 

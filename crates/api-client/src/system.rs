@@ -12,6 +12,12 @@ impl Client {
         self.fetch(Request::get("/version")).await
     }
 
+    /// Describes an object by the path that the API has for it, `/networks/NAME`; the document as it came.
+    pub async fn inspect_raw(&self, collection: &str, name: &str, rest: &str) -> Result<Bytes, ClientError> {
+        let name = crate::query::escape_path(name);
+        self.fetch_bytes(Request::get(format!("/{collection}/{name}{rest}"))).await
+    }
+
     /// What the engine is and has; the document as it came.
     pub async fn info_raw(&self) -> Result<Bytes, ClientError> {
         self.fetch_bytes(Request::get("/info")).await

@@ -26,6 +26,10 @@ pub type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 /// Told each request with its answer's status, for `--debug`.
 pub type Trace = Box<dyn Fn(&str) + Send + Sync>;
 
+/// Called when nobody listens at the endpoint. If it succeeds the client tries once more; its error is told instead
+/// of the client's own.
+pub type Unreachable = Box<dyn Fn(&io::Error) -> Result<(), String> + Send + Sync>;
+
 /// How a client behaves.
 #[derive(Default)]
 pub struct Settings {
@@ -35,6 +39,8 @@ pub struct Settings {
     pub headers: Vec<(String, String)>,
     /// Told each request.
     pub trace: Option<Trace>,
+    /// Called when nobody listens.
+    pub unreachable: Option<Unreachable>,
 }
 
 /// A client of one engine.
@@ -109,7 +115,8 @@ impl Request {
     }
 
     pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("API types have string keys only, so they are always JSON");
+        let body =
+            serde_json::to_vec(body).expect("API types have string keys only, so they are always JSON");
         self.payload = Payload::Json(body);
         self
     }
@@ -177,7 +184,10 @@ impl Client {
             let version = self.version();
             let answer = self.send_once(&mut request, &format!("/v{version}")).await?;
             let status = answer.response.status();
-            if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS || status == StatusCode::NOT_MODIFIED {
+            if status.is_success()
+                || status == StatusCode::SWITCHING_PROTOCOLS
+                || status == StatusCode::NOT_MODIFIED
+            {
                 self.lock_version().settled = true;
                 return Ok(answer);
             }
@@ -258,20 +268,30 @@ impl Client {
         if let Some(trace) = &self.settings.trace {
             let query = request.query.as_str();
             let mark = if query.is_empty() { "" } else { "?" };
-            trace(&format!("{} {prefix}{}{mark}{query}: {}", request.method, request.path, response.status()));
+            trace(&format!(
+                "{} {prefix}{}{mark}{query}: {}",
+                request.method,
+                request.path,
+                response.status()
+            ));
         }
         Answer { response, sender, request: request.description() }
     }
 
     /// The HTTP request. Takes a streamed body out of `request`.
-    fn message(&self, request: &mut Request, prefix: &str) -> Result<http::Request<RequestBody>, ClientError> {
+    fn message(
+        &self,
+        request: &mut Request,
+        prefix: &str,
+    ) -> Result<http::Request<RequestBody>, ClientError> {
         let query = request.query.as_str();
         let mark = if query.is_empty() { "" } else { "?" };
         let target = format!("{prefix}{}{mark}{query}", request.path);
         let (body, content_type) = match std::mem::replace(&mut request.payload, Payload::Empty) {
             Payload::Empty => (empty_body(), None),
             Payload::Json(bytes) => {
-                let body = Full::new(Bytes::copy_from_slice(&bytes)).map_err(|never| match never {}).boxed_unsync();
+                let body =
+                    Full::new(Bytes::copy_from_slice(&bytes)).map_err(|never| match never {}).boxed_unsync();
                 request.payload = Payload::Json(bytes);
                 (body, Some("application/json"))
             }
@@ -282,7 +302,10 @@ impl Client {
         let mut message = builder.body(body).map_err(fault)?;
         let headers = message.headers_mut();
         headers.insert(header::HOST, HeaderValue::from_static("localhost"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("Corten-Client/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("Corten-Client/", env!("CARGO_PKG_VERSION"))),
+        );
         if let Some(content_type) = content_type {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
@@ -294,7 +317,8 @@ impl Client {
         let set = self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in set.chain(own) {
             let name = HeaderName::try_from(name).map_err(|e| transport_error(request.description(), e))?;
-            let value = HeaderValue::try_from(value).map_err(|e| transport_error(request.description(), e))?;
+            let value =
+                HeaderValue::try_from(value).map_err(|e| transport_error(request.description(), e))?;
             headers.insert(name, value);
         }
         Ok(message)
@@ -303,7 +327,14 @@ impl Client {
     async fn connect(&self) -> Result<SendRequest<RequestBody>, ClientError> {
         match &self.endpoint {
             Endpoint::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(|e| self.connect_error(e))?;
+                let stream = match (UnixStream::connect(path).await, &self.settings.unreachable) {
+                    (Ok(stream), _) => stream,
+                    (Err(error), Some(start)) if nobody_listens(&error) => {
+                        start(&error).map_err(ClientError::NotStarted)?;
+                        UnixStream::connect(path).await.map_err(|e| self.connect_error(e))?
+                    }
+                    (Err(error), _) => return Err(self.connect_error(error)),
+                };
                 self.handshake(stream).await
             }
             Endpoint::Tcp { host, port } => {
@@ -316,7 +347,9 @@ impl Client {
                 }
                 Err(match last {
                     Some(error) => self.connect_error(error),
-                    None => ClientError::NoSuchHost { endpoint: self.endpoint.to_string(), host: host.clone() },
+                    None => {
+                        ClientError::NoSuchHost { endpoint: self.endpoint.to_string(), host: host.clone() }
+                    }
                 })
             }
         }
@@ -406,6 +439,10 @@ pub(crate) fn transport_error(
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> ClientError {
     ClientError::Transport { request, source: Box::new(source) }
+}
+
+fn nobody_listens(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 fn empty_body() -> RequestBody {

@@ -13,5 +13,5 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|word| word == "daemon") {
         return daemon::main(args.split_off(1));
     }
-    ExitCode::from(125)
+    cli::main(args.into_iter())
 }

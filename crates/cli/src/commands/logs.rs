@@ -1,0 +1,177 @@
+//! `logs`: prints what a container has written.
+
+use std::io::{self, Read};
+
+use api_client::containers::LogsOptions;
+use api_client::frames;
+use api_client::transport::BodyStream;
+use bytes::{Buf, Bytes};
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+
+use crate::command::{Arity, Command};
+use crate::context::Context;
+use crate::error::{CommandError, Outcome};
+use crate::flags::value::quoted;
+use crate::flags::{Flag, Tables, flag};
+use crate::ui::Ui;
+use crate::units::{self, SECOND};
+
+/// Values of the flags.
+#[derive(Debug, Default)]
+pub(crate) struct LogsArgs {
+    details: bool,
+    follow: bool,
+    since: String,
+    tail: Option<String>,
+    timestamps: bool,
+    until: String,
+}
+
+const FLAGS: &[Flag<LogsArgs>] = &[
+    flag!(LogsArgs, details, "details", "Show what the log driver was told to add"),
+    flag!(LogsArgs, follow, 'f', "follow", "Go on with what is written from now on"),
+    flag!(
+        LogsArgs,
+        since,
+        "since",
+        "Show what was written since a time, \"2013-01-02T13:23:37Z\" or \"42m\" ago"
+    ),
+    flag!(LogsArgs, tail, 'n', "tail", "Show so many lines from the end (default \"all\")"),
+    flag!(LogsArgs, timestamps, 't', "timestamps", "Put its time before each line"),
+    flag!(
+        LogsArgs,
+        until,
+        "until",
+        "Show what was written before a time, \"2013-01-02T13:23:37Z\" or \"42m\" ago"
+    ),
+];
+
+/// `logs`.
+pub(crate) struct Logs;
+
+impl Command for Logs {
+    type Args = LogsArgs;
+    const FLAGS: Tables<LogsArgs> = &[FLAGS];
+    const USAGE: &'static str = "[OPTIONS] CONTAINER";
+    const ABOUT: &'static str = "Fetch the logs of a container";
+    const ARITY: Arity = Arity::Exactly(1);
+
+    async fn run(args: LogsArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
+        let engine = context.engine(ui)?;
+        let found = engine.inspect_container(&operands[0]).await?;
+        let now = jiff::Timestamp::now();
+        let time = |name: &str, text: &str| {
+            timestamp(text, now)
+                .map_err(|why| CommandError::new(format!("invalid value for \"{name}\": {why}")))
+        };
+        let options = LogsOptions {
+            follow: args.follow,
+            since: time("since", &args.since)?,
+            until: time("until", &args.until)?,
+            timestamps: args.timestamps,
+            tail: args.tail.unwrap_or_else(|| "all".to_owned()),
+            details: args.details,
+        };
+        let stream = engine.container_logs(&found.id, &options).await?;
+        print(stream, found.config.tty).await?;
+        Ok(0)
+    }
+}
+
+/// Prints the stream. A thread writes, so that who does not read our output does not keep us from a signal.
+async fn print(mut stream: BodyStream, tty: bool) -> Result<(), CommandError> {
+    let (sender, receiver) = mpsc::channel(4);
+    let reader = Pieces { receiver, piece: Bytes::new() };
+    let writer = tokio::task::spawn_blocking(move || match tty {
+        true => io::copy(&mut { reader }, &mut io::stdout().lock()).map(drop),
+        false => frames::demultiplex(reader, Some(io::stdout().lock()), Some(io::stderr().lock())),
+    });
+    while let Some(piece) = stream.next().await? {
+        // A writer that has gone tells why below.
+        if sender.send(piece).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    match writer.await {
+        Ok(written) => Ok(written?),
+        Err(panicked) => Err(CommandError::new(panicked.to_string())),
+    }
+}
+
+/// Pieces of a stream as something to read.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !self.piece.has_remaining() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.piece.remaining());
+        self.piece.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// A time as the API takes it, in Unix seconds. It may be given as a duration before `now`, as a date with or without
+/// time and zone, or in seconds already.
+fn timestamp(text: &str, now: jiff::Timestamp) -> Result<String, String> {
+    if text.is_empty() || text == "0" {
+        return Ok(text.to_owned());
+    }
+    if let Ok(nanoseconds) = units::parse_duration(text) {
+        return Ok((now.as_second() - nanoseconds / SECOND).to_string());
+    }
+    let in_seconds = |time: jiff::Timestamp| format!("{}.{:09}", time.as_second(), time.subsec_nanosecond());
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(in_seconds(time));
+    }
+    if text.contains('-') {
+        let civil = text.parse::<jiff::civil::DateTime>().or_else(|_| {
+            text.trim_end_matches('Z').parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0))
+        });
+        let zone = if text.ends_with('Z') { TimeZone::UTC } else { TimeZone::system() };
+        let zoned = civil.and_then(|civil| civil.to_zoned_datetime(zone));
+        return zoned
+            .map(|time| in_seconds(time.timestamp()))
+            .map_err(|_| format!("parsing time {}: cannot parse it as a date", quoted(text)));
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if is_number(seconds) && is_number(fraction) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("failed to parse value as time or duration: {}", quoted(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_many_forms() {
+        let now = jiff::Timestamp::from_second(1_000_000).unwrap();
+        for (text, want) in [
+            ("", ""),
+            ("0", "0"),
+            ("10m", "999400"),
+            ("1136073845", "1136073845"),
+            ("1136073845.000000001", "1136073845.000000001"),
+            ("2013-01-02T13:23:37Z", "1357133017.000000000"),
+            ("2013-01-02T13:23:37.5+01:00", "1357129417.500000000"),
+            ("2013-01-02Z", "1357084800.000000000"),
+        ] {
+            assert_eq!(timestamp(text, now), Ok(want.to_owned()), "{text}");
+        }
+        let want = "failed to parse value as time or duration: \"foo\"";
+        assert_eq!(timestamp("foo", now), Err(want.to_owned()));
+        assert!(timestamp("2013-13-02", now).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! `run`: creates a container, attaches to it, starts it and waits for its end.
+
+use std::io::Write;
+
+use api_client::Client;
+use api_client::containers::{AttachOptions, WaitCondition};
+use api_types::container::CreateRequest;
+
+use crate::command::{Arity, Command};
+use crate::context::Context;
+use crate::error::{CommandError, NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, Outcome};
+use crate::flags::{Flag, Order, Tables, flag};
+use crate::request::flags::{CONTAINER_FLAGS, ContainerArgs};
+use crate::session::detach::Detach;
+use crate::session::signals::{self, Signals, Terminal};
+use crate::session::{End, Session, Streams};
+use crate::ui::{self, Ui};
+
+use super::create::{create_container, prepare, with_help};
+
+/// Flags that only `run` has.
+const RUN_FLAGS: &[Flag<ContainerArgs>] = &[
+    flag!(ContainerArgs, detach, 'd', "detach", "Leave the container running and print its ID"),
+    flag!(ContainerArgs, detach_keys, "detach-keys", "Keys that detach from the container, \"ctrl-a,x\""),
+    flag!(ContainerArgs, sig_proxy, "sig-proxy", "Pass signals on to the container (default true)"),
+];
+
+/// `run`.
+pub(crate) struct Run;
+
+impl Command for Run {
+    type Args = ContainerArgs;
+    const FLAGS: Tables<ContainerArgs> = &[CONTAINER_FLAGS, RUN_FLAGS];
+    const USAGE: &'static str = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
+    const ABOUT: &'static str = "Create and run a new container from an image";
+    const ARITY: Arity = Arity::AtLeast(1);
+    const ORDER: Order = Order::FlagsFirst;
+
+    async fn run(args: ContainerArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
+        let program = context.program;
+        let mut body = prepare(&args, &operands, context, ui)
+            .map_err(|error| with_help(program, &error, "run", OWN_FAILURE))?;
+        let keys = match args.detach_keys.as_str() {
+            "" => context.config(ui).detach_keys.clone(),
+            keys => keys.to_owned(),
+        };
+        Detach::parse(&keys).map_err(CommandError::new)?;
+        let streams = streams(&args, &mut body, keys)?;
+        let engine = context.engine(ui)?;
+        let id = create_container(engine, &args, &mut body, context, ui)
+            .await
+            .map_err(|error| container_failure(program, &error.message))?;
+        match streams {
+            None => {
+                // The id is there for whoever reads it even if the start fails.
+                writeln!(ui.stdout(), "{id}")?;
+                ui.flush()?;
+                let started = engine.start_container(&id).await;
+                started.map_err(|error| container_failure(program, &error.to_string()))?;
+                Ok(0)
+            }
+            Some(streams) => run_attached(engine, &id, &args, &streams, program).await,
+        }
+    }
+}
+
+/// What `run` attaches to; none when it leaves the container alone. Adjusts the container to it.
+fn streams(
+    args: &ContainerArgs,
+    body: &mut CreateRequest,
+    detach_keys: String,
+) -> Result<Option<Streams>, CommandError> {
+    let config = &mut body.config;
+    if args.detach {
+        if !args.attach.is_empty() {
+            let text = "conflicting options: cannot specify both --attach and --detach";
+            return Err(CommandError::new(text));
+        }
+        (config.attach_stdin, config.attach_stdout, config.attach_stderr) = (false, false, false);
+        config.stdin_once = false;
+        return Ok(None);
+    }
+    if config.attach_stdin && config.tty && !ui::stdin_is_terminal() {
+        return Err(CommandError::new("the input device is not a TTY"));
+    }
+    Ok(Some(Streams {
+        stdin: config.attach_stdin,
+        stdout: config.attach_stdout,
+        stderr: config.attach_stderr,
+        tty: config.tty,
+        detach_keys,
+    }))
+}
+
+/// A failure whose exit code depends on what the engine says of the program.
+fn container_failure(program: &str, message: &str) -> CommandError {
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let code = if says(&[
+        "executable file not found",
+        "no such file or directory",
+        "system cannot find the file specified",
+    ]) {
+        NOT_FOUND
+    } else if says(&["permission denied", "is a directory"]) {
+        NOT_EXECUTABLE
+    } else {
+        OWN_FAILURE
+    };
+    with_help(program, message, "run", code)
+}
+
+/// Attaches, notes the wait, starts: in this order nothing of the output and no exit code can be missed.
+async fn run_attached(
+    engine: &Client,
+    id: &str,
+    args: &ContainerArgs,
+    streams: &Streams,
+    program: &str,
+) -> Outcome {
+    let proxy = args.sig_proxy.unwrap_or(true);
+    let mut signals = if proxy { Signals::to_pass_on() } else { Signals::that_end() };
+    let options = AttachOptions {
+        stdin: streams.stdin,
+        stdout: streams.stdout,
+        stderr: streams.stderr,
+        detach_keys: streams.detach_keys.clone(),
+    };
+    let hijacked = engine.attach_container(id, &options).await?;
+    let mut session = Session::start(hijacked, streams)?;
+    let condition = if args.rm { WaitCondition::Removed } else { WaitCondition::NextExit };
+    let wait = engine.wait_container(id, condition).await?;
+    if let Err(error) = engine.start_container(id).await {
+        session.hang_up();
+        let _ = session.end().await;
+        drop(session);
+        if args.rm {
+            // The engine removes what it could not start; its name is free when we return.
+            let _ = wait.result().await;
+        }
+        return Err(container_failure(program, &error.to_string()));
+    }
+    tokio::select! {
+        outcome = outcome(&mut session, wait, streams) => outcome,
+        code = signals.handle(engine, proxy.then_some(id)) => Ok(code),
+        () = signals::follow_window(engine, streams.tty, Terminal::Container(id)) => Ok(0),
+    }
+}
+
+/// Waits for the end of the streams and of the container.
+async fn outcome(session: &mut Session, wait: api_client::containers::Wait, streams: &Streams) -> Outcome {
+    let mut status = std::pin::pin!(exit_code(wait));
+    tokio::select! {
+        end = session.end() => match end? {
+            End::Detached => Ok(0),
+            End::Closed => status.await,
+        },
+        code = &mut status => {
+            let code = code?;
+            // Output may still be under way; without output there is nothing to wait for.
+            if !streams.stdout && !streams.stderr {
+                session.hang_up();
+            }
+            let _ = session.end().await;
+            Ok(code)
+        }
+    }
+}
+
+/// The container's exit code.
+pub(super) async fn exit_code(wait: api_client::containers::Wait) -> Outcome {
+    let failed = |why: String| CommandError::new(why).with_code(OWN_FAILURE);
+    let answer =
+        wait.result().await.map_err(|error| failed(format!("error waiting for container: {error}")))?;
+    if let Some(error) = answer.error {
+        return Err(failed(format!("Error waiting for container: {}", error.message)));
+    }
+    // An exit code is what is left of it in eight bits.
+    Ok(u8::try_from(answer.status_code & 0xff).unwrap_or(OWN_FAILURE))
+}

@@ -1,0 +1,45 @@
+//! `stop`: asks containers to end, and ends them when they do not.
+
+use crate::command::{Arity, Command};
+use crate::context::Context;
+use crate::error::{CommandError, Outcome};
+use crate::flags::{Flag, Tables, flag};
+use crate::ui::Ui;
+
+use super::each::each;
+
+/// Values of the flags.
+#[derive(Debug, Default)]
+pub(crate) struct StopArgs {
+    signal: String,
+    timeout: Option<i64>,
+    /// The older spelling of `timeout`.
+    time: Option<i64>,
+}
+
+const FLAGS: &[Flag<StopArgs>] = &[
+    flag!(StopArgs, signal, 's', "signal", "Signal to send instead of the container's stop signal"),
+    flag!(StopArgs, timeout, 't', "timeout", "Seconds to wait before the container is killed"),
+    flag!(StopArgs, time, "time", ""),
+];
+
+/// `stop`.
+pub(crate) struct Stop;
+
+impl Command for Stop {
+    type Args = StopArgs;
+    const FLAGS: Tables<StopArgs> = &[FLAGS];
+    const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
+    const ABOUT: &'static str = "Stop one or more running containers";
+    const ARITY: Arity = Arity::AtLeast(1);
+
+    async fn run(args: StopArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
+        if args.time.is_some() && args.timeout.is_some() {
+            return Err(CommandError::new("conflicting options: cannot specify both --timeout and --time"));
+        }
+        let engine = context.engine(ui)?;
+        let seconds = args.timeout.or(args.time);
+        let signal = args.signal.as_str();
+        each(&operands, ui, async |name: String| engine.stop_container(&name, signal, seconds).await).await
+    }
+}
