@@ -99,7 +99,7 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
             labels: settings.labels,
         })
         .await?;
-        let app = Arc::new(App::new(engine, facts));
+        let app = Arc::new(App::new(engine.clone(), facts));
         let server = Server::new(Arc::clone(&app));
         for listener in std::mem::take(&mut sockets.listeners) {
             let server = server.clone();
@@ -111,6 +111,7 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
         notify("STOPPING=1");
         drop(sockets);
         server.stop().await;
+        engine.close().await;
         tracing::info!("daemon stopped; containers keep running");
         Ok::<_, Failure>(())
     });

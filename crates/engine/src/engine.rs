@@ -66,6 +66,21 @@ impl Engine {
         Ok(Self { shared })
     }
 
+    /// Removes what the engine itself has in the kernel, its cgroups, unless a container still runs in them: then
+    /// they stay for the next engine.
+    pub async fn close(&self) {
+        let Counts { running: 0, paused: 0, .. } = self.counts() else { return };
+        let path = self.shared.layout.cgroup_root().to_owned();
+        let removed = blocking(move || {
+            runtime::cgroup::Cgroup::open(&path)
+                .remove()
+                .map_err(|error| EngineError::system(format!("cannot remove cgroup {path}"), error))
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "something is left of this engine");
+        }
+    }
+
     /// The image store. Its calls block: use `spawn_blocking`.
     pub fn images(&self) -> &images::Images {
         &self.shared.images

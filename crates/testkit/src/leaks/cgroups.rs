@@ -21,6 +21,16 @@ fn engine_name(data_root: &Path) -> String {
     digest.iter().take(4).fold("corten-".to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
+/// Whether the group is the engine's own, which it makes when first needed and keeps while it runs: its root, and
+/// the one that holds the shims.
+pub(super) fn is_furniture(group: &Path) -> bool {
+    let is_root = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        name.strip_prefix("corten-").is_some_and(|hash| hash.len() == 8)
+    };
+    is_root(group) || (group.ends_with("shims") && group.parent().is_some_and(is_root))
+}
+
 /// Directories of the sandbox's cgroups, parents before children.
 pub(super) fn belonging_to(root: &Path) -> Vec<PathBuf> {
     let names = names_of(root);

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | processes | in one of its namespaces, in a cgroup of its engine, or its environment or command line names the root |
 //! | mounts | in its mount namespace; in the host's, when the line names the root |
-//! | cgroups | in the engine's root cgroup (`/corten-<8 hex digits>`), in any hierarchy, or named after the root |
+//! | cgroups | in the engine's root cgroup (`/corten-<8 hex digits>`, itself allowed while the daemon runs), in any hierarchy, or named after the root |
 //! | namespaces | network namespaces held by its processes, or mounted in its mount namespace |
 //! | links, nft | in its network namespace |
 //! | files | under the root, and in its own `/run` |
@@ -71,7 +71,11 @@ impl Snapshot {
         let listed = processes.iter().filter(|process| Some(process.pid) != scope.daemon);
         kinds.insert(Kind::Process, listed.map(ToString::to_string).collect());
         kinds.insert(Kind::Mount, mounts(scope));
-        kinds.insert(Kind::Cgroup, cgroups::belonging_to(scope.root).iter().map(|p| shown(p)).collect());
+        let mut groups = cgroups::belonging_to(scope.root);
+        if scope.daemon.is_some() {
+            groups.retain(|group| !cgroups::is_furniture(group));
+        }
+        kinds.insert(Kind::Cgroup, groups.iter().map(|group| shown(group)).collect());
         kinds.insert(Kind::Namespace, namespaces(scope, &processes));
         kinds.insert(Kind::Link, links(scope.holder));
         kinds.insert(Kind::Nft, nft_rules(scope.holder));
