@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use oci::runtime::{Spec, State};
 use runtime::cgroup::Cgroup;
 use runtime::{CreateOptions, Init, InitRequest, Rootfs, Stdio};
+use serde_json::value::RawValue;
 
 use super::args::{Args, Option as Opt};
 use super::foreground::Foreground;
@@ -125,6 +126,8 @@ fn hand_over(init: &Init, socket: Option<&UnixStream>) -> Result<(), Failure> {
 struct Bundle {
     path: PathBuf,
     rootfs: PathBuf,
+    /// config.json as it is written.
+    config: Box<RawValue>,
     spec: Spec,
     terminal: bool,
 }
@@ -133,10 +136,13 @@ impl Bundle {
     fn open(args: &Args) -> Result<Self, Failure> {
         let path = std::path::absolute(args.value("--bundle").map_or(Path::new("."), Path::new))
             .naming(|| "find the bundle".to_owned())?;
-        let spec = store::read_spec(&path)?;
+        let file = path.join("config.json");
+        let text = fs::read_to_string(&file).naming(|| format!("read {}", file.display()))?;
+        let spec: Spec = serde_json::from_str(&text).naming(|| format!("read {}", file.display()))?;
+        let config = RawValue::from_string(text).naming(|| format!("read {}", file.display()))?;
         let root = spec.root.as_ref().ok_or_else(|| Failure::new("config.json: root is missing"))?;
         let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-        Ok(Self { rootfs: path.join(&root.path), path, terminal, spec })
+        Ok(Self { rootfs: path.join(&root.path), path, config, terminal, spec })
     }
 
     /// The console socket, which a terminal without anybody at our side needs.
@@ -231,9 +237,6 @@ impl NewContainer {
     }
 
     fn record(&self, bundle: &Bundle, init: &Init, args: &Args) -> Result<(), Failure> {
-        let config = bundle.path.join("config.json");
-        let bytes = fs::read(&config).naming(|| format!("read {}", config.display()))?;
-        store::write(&self.directory, "config.json", &bytes)?;
         let record = Record {
             version: 1,
             pid: init.pid,
@@ -242,6 +245,7 @@ impl NewContainer {
             rootfs: bundle.rootfs.clone(),
             created: time::now(),
             cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned()),
+            config: bundle.config.clone(),
         };
         let record = serde_json::to_vec(&record).naming(|| "write state.json".to_owned())?;
         store::write(&self.directory, "state.json", &record)?;

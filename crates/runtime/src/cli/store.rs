@@ -3,8 +3,7 @@
 //! ```text
 //! <root>/                   mode 0700, gone at boot (default /run/corten-runtime)
 //! └── <id>/                 mode 0700, exists while the container does
-//!     ├── state.json        [`Record`], replaced by rename
-//!     ├── config.json       the bundle's, as it was at create: exec, start and delete go by this one
+//!     ├── state.json        [`Record`], put there by rename: complete from the start
 //!     └── start             socket on which the created process waits; gone once started
 //! ```
 //!
@@ -20,6 +19,7 @@ use std::path::{Path, PathBuf};
 use oci::runtime::{Spec, State};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{Failure, Naming};
 
@@ -30,8 +30,8 @@ pub(crate) struct Store {
 }
 
 /// What `state.json` says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
     /// Version of this document, 1.
     pub version: u32,
@@ -47,6 +47,9 @@ pub(crate) struct Record {
     pub created: String,
     /// Path of its cgroup.
     pub cgroup: Option<String>,
+    /// The bundle's config.json as it was at create: exec, start and delete go by this one. In the same file,
+    /// because each file costs what a mount does.
+    pub config: Box<RawValue>,
 }
 
 /// A container on disk.
@@ -149,7 +152,8 @@ pub(crate) fn start_time(pid: i32) -> io::Result<u64> {
 impl Container {
     /// The specification as it was at create.
     pub(crate) fn spec(&self) -> Result<Spec, Failure> {
-        read_spec(&self.directory)
+        serde_json::from_str(self.record.config.get())
+            .naming(|| format!("read {}", self.directory.join("state.json").display()))
     }
 
     /// The first process, while it lives; a zombie does not.
@@ -191,11 +195,4 @@ impl Container {
             annotations: self.spec()?.annotations,
         })
     }
-}
-
-/// Reads `config.json` of a directory.
-pub(crate) fn read_spec(directory: &Path) -> Result<Spec, Failure> {
-    let path = directory.join("config.json");
-    let bytes = fs::read(&path).naming(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&bytes).naming(|| format!("read {}", path.display()))
 }
