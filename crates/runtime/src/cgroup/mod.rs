@@ -89,7 +89,8 @@ impl Cgroup {
         }
     }
 
-    /// Moves a process into it.
+    /// Moves a process into it. Slow: the kernel waits for an RCU grace period (some 12 ms on an idle machine) unless
+    /// another such move was just before. New processes use [`Self::enter`] or [`Self::dir_fd`].
     pub fn add(&self, pid: i32) -> io::Result<()> {
         match &self.host.layout {
             Layout::V1(hierarchies) => v1::add(hierarchies, &self.path, "cgroup.procs", pid),
@@ -98,8 +99,8 @@ impl Cgroup {
         }
     }
 
-    /// Moves the calling process into it; it must have one thread only. On v1 less than half the price of
-    /// [`Self::add`]: the kernel need not stop the world for a thread that moves itself.
+    /// Moves the calling process into it; it must have one thread only. Fast on v1 (8 µs a hierarchy), where the
+    /// kernel takes no global lock for a thread that moves itself; on v2 be born there, by [`Self::dir_fd`].
     pub fn enter(&self) -> io::Result<()> {
         match &self.host.layout {
             Layout::V1(hierarchies) => v1::add(hierarchies, &self.path, "tasks", 0),
@@ -118,20 +119,6 @@ impl Cgroup {
                 self.enter()
             }
             Layout::Nothing => Ok(()),
-        }
-    }
-
-    /// Files through which a child with one thread enters by writing `0` to each: [`Self::enter`] for code that may not
-    /// allocate. Close-on-exec. On v2 there is [`Self::dir_fd`], which is better.
-    pub fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
-        match &self.host.layout {
-            Layout::V1(hierarchies) => v1::entrances(hierarchies, &self.path),
-            Layout::V2(mount) => {
-                let directory = v2::directory(mount, &self.path)?;
-                let file = "cgroup.procs";
-                Ok(vec![directory.writer(file).map_err(|error| directory.cannot_set(file, "0", error))?])
-            }
-            Layout::Nothing => Ok(Vec::new()),
         }
     }
 

@@ -1,10 +1,10 @@
 //! cgroup v1: one directory per hierarchy, made only where a limit is to be held or accounting wants it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use oci::runtime::Resources;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
@@ -47,6 +47,10 @@ impl Plan {
         }
     }
 
+    fn policy_of(&self, hierarchy: &Hierarchy) -> Option<&Policy> {
+        self.policy.as_ref().filter(|_| hierarchy.controllers.contains(&Controller::Devices))
+    }
+
     fn of(&self, hierarchy: &Hierarchy) -> Vec<&Setting> {
         self.settings.iter().filter(|setting| hierarchy.controllers.contains(&setting.controller)).collect()
     }
@@ -60,6 +64,7 @@ pub(super) fn create(
 ) -> io::Result<()> {
     let plan = Plan::new(resources)?;
     plan.check(host)?;
+    // A device policy that forbids nothing needs no directory.
     let wanted = |hierarchy: &&Hierarchy| {
         hierarchy.controllers.iter().any(|&controller| ALWAYS.contains(&controller) || plan.needs(controller))
     };
@@ -78,26 +83,29 @@ pub(super) fn create(
 }
 
 /// One hierarchy's directory, with its limits.
-fn make(hierarchy: &Hierarchy, path: &str, plan: &Plan, made: &mut Vec<String>) -> io::Result<Directory> {
+fn make(hierarchy: &Hierarchy, path: &str, plan: &Plan, made: &mut Vec<String>) -> io::Result<()> {
+    let directory = format!("{}{path}", hierarchy.mount);
+    made.push(directory.clone());
     if hierarchy.controllers.contains(&Controller::Cpuset) {
         let new = files::make_path(&hierarchy.mount, path, inherit_cpuset)?;
         if !new {
-            files::reuse(&format!("{}{path}", hierarchy.mount))?;
-            inherit_cpuset(&format!("{}{path}", hierarchy.mount))?;
+            files::reuse(&directory)?;
+            inherit_cpuset(&directory)?;
         }
     } else {
         files::make_leaf(&hierarchy.mount, path)?;
     }
-    let directory = format!("{}{path}", hierarchy.mount);
-    made.push(directory.clone());
-    let directory = Directory::open(directory)?.ok_or(Errno::NOENT)?;
-    apply_all(&directory, &plan.of(hierarchy))?;
-    if let Some(policy) =
-        plan.policy.as_ref().filter(|_| hierarchy.controllers.contains(&Controller::Devices))
-    {
-        set_devices(&directory, policy)?;
+    let settings = plan.of(hierarchy);
+    let policy = plan.policy_of(hierarchy).filter(|policy| !policy.is_free());
+    if settings.is_empty() && policy.is_none() {
+        return Ok(());
     }
-    Ok(directory)
+    let directory = Directory::open(directory)?.ok_or(Errno::NOENT)?;
+    apply_all(&directory, &settings)?;
+    match policy {
+        Some(policy) => set_devices(&directory, policy),
+        None => Ok(()),
+    }
 }
 
 /// A new cpuset is empty and takes no task; it gets what its parent has.
@@ -164,19 +172,26 @@ fn apply(directory: &Directory, setting: &Setting) -> Result<(), (Errno, io::Err
     }
 }
 
-/// Brings the device files to a policy. While tasks may run, what stays allowed is never denied in between.
+/// Sets a policy from nothing.
 fn set_devices(directory: &Directory, policy: &Policy) -> io::Result<()> {
+    let (default, exceptions) =
+        if policy.allow { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
+    directory.set(default, "a")?;
+    let lines: Vec<String> = policy.exceptions.iter().map(|exception| exception.to_line()).collect();
+    write_lines(directory, exceptions, lines.iter().map(String::as_str))
+}
+
+/// Replaces a policy. From one list of allowed devices to another, what stays allowed is never denied in between, for
+/// tasks are running.
+fn change_devices(directory: &Directory, policy: &Policy) -> io::Result<()> {
     let listed = directory.read("devices.list")?;
-    let free = listed.lines().any(|line| line == "a *:* rwm");
-    let wanted: Vec<String> = policy.exceptions.iter().map(|exception| exception.to_line()).collect();
-    if policy.allow || free {
-        directory.set(if policy.allow { "devices.allow" } else { "devices.deny" }, "a")?;
-    } else {
-        let stale = listed.lines().filter(|line| !wanted.iter().any(|wanted| wanted == line));
-        write_lines(directory, "devices.deny", stale)?;
+    if policy.allow || listed.lines().any(|line| line == "a *:* rwm") {
+        return set_devices(directory, policy);
     }
-    let file = if policy.allow { "devices.deny" } else { "devices.allow" };
-    write_lines(directory, file, wanted.iter().map(String::as_str))
+    let wanted: Vec<String> = policy.exceptions.iter().map(|exception| exception.to_line()).collect();
+    let stale = listed.lines().filter(|line| !wanted.iter().any(|wanted| wanted == line));
+    write_lines(directory, "devices.deny", stale)?;
+    write_lines(directory, "devices.allow", wanted.iter().map(String::as_str))
 }
 
 fn write_lines<'a>(
@@ -203,21 +218,21 @@ pub(super) fn update(
 ) -> io::Result<()> {
     let plan = Plan::new(resources)?;
     plan.check(host)?;
-    for hierarchy in hierarchies.iter().filter(|known| known.controllers.iter().any(|&each| plan.needs(each)))
-    {
-        match Directory::open(format!("{}{path}", hierarchy.mount))? {
-            Some(directory) => {
-                apply_all(&directory, &plan.of(hierarchy))?;
-                let devices = hierarchy.controllers.contains(&Controller::Devices);
-                if let Some(policy) = plan.policy.as_ref().filter(|_| devices) {
-                    set_devices(&directory, policy)?;
-                }
+    for hierarchy in hierarchies {
+        let (settings, policy) = (plan.of(hierarchy), plan.policy_of(hierarchy));
+        if settings.is_empty() && policy.is_none() {
+            continue;
+        }
+        let name = format!("{}{path}", hierarchy.mount);
+        if let Some(directory) = Directory::open(name.clone())? {
+            apply_all(&directory, &settings)?;
+            if let Some(policy) = policy {
+                change_devices(&directory, policy)?;
             }
+        } else if hierarchy.controllers.iter().any(|&controller| plan.needs(controller)) {
             // Nothing was limited here when the container was made: now it moves in.
-            None => {
-                let directory = make(hierarchy, path, &plan, &mut Vec::new())?;
-                move_in(hierarchies, path, &directory)?;
-            }
+            make(hierarchy, path, &plan, &mut Vec::new())?;
+            move_in(hierarchies, path, &Directory::open(name)?.ok_or(Errno::NOENT)?)?;
         }
     }
     Ok(())
@@ -234,7 +249,7 @@ fn move_in(hierarchies: &[Hierarchy], path: &str, directory: &Directory) -> io::
             return Ok(());
         }
         for pid in outside {
-            match attach(directory, "cgroup.procs", &pid.to_string()) {
+            match patiently(|| directory.write("cgroup.procs", &pid.to_string())) {
                 Ok(()) => {}
                 Err(Errno::SRCH) => {}
                 Err(error) => return Err(directory.cannot_set("cgroup.procs", &pid.to_string(), error)),
@@ -256,14 +271,23 @@ pub(super) fn exists(hierarchies: &[Hierarchy], path: &str) -> bool {
 /// Moves a process in (`cgroup.procs`, a pid), or the calling thread (`tasks`, 0).
 pub(super) fn add(hierarchies: &[Hierarchy], path: &str, file: &str, pid: i32) -> io::Result<()> {
     let value = pid.to_string();
-    let found = directories(hierarchies, path)?;
-    if found.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no cgroup {path}")));
+    let mut found = false;
+    for hierarchy in hierarchies {
+        // By its whole path, for this is on the way of every start: a directory first would cost as much again.
+        let file = format!("{}{path}/{file}", hierarchy.mount);
+        let entered = match rustix::fs::open(&file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => continue,
+            Ok(fd) => patiently(|| write_value(&fd, &value)),
+            Err(error) => Err(error),
+        };
+        entered.map_err(|error| context(error.into(), &format!("cannot write {value} to {file}")))?;
+        found = true;
     }
-    for directory in found {
-        attach(&directory, file, &value).map_err(|error| directory.cannot_set(file, &value, error))?;
-    }
-    Ok(())
+    if found { Ok(()) } else { Err(nothing_there(path)) }
+}
+
+fn nothing_there(path: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no cgroup {path}"))
 }
 
 /// Moves the calling thread in where memory and tasks are counted.
@@ -284,22 +308,14 @@ pub(super) fn enter_accounts(hierarchies: &[Hierarchy], path: &str) -> io::Resul
 }
 
 /// A task that is just being born is refused with EINVAL for a moment.
-fn attach(directory: &Directory, file: &str, pid: &str) -> rustix::io::Result<()> {
+fn patiently(attach: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     for _ in 0..5 {
-        match directory.write(file, pid) {
+        match attach() {
             Err(Errno::INVAL) => std::thread::sleep(Duration::from_millis(1)),
             result => return result,
         }
     }
-    directory.write(file, pid)
-}
-
-/// Files that take the writing thread in when it writes `0`.
-pub(super) fn entrances(hierarchies: &[Hierarchy], path: &str) -> io::Result<Vec<OwnedFd>> {
-    let open = |directory: Directory| {
-        directory.writer("tasks").map_err(|error| directory.cannot_set("tasks", "0", error))
-    };
-    directories(hierarchies, path)?.into_iter().map(open).collect()
+    attach()
 }
 
 pub(super) fn pids(hierarchies: &[Hierarchy], path: &str) -> io::Result<Vec<i32>> {
@@ -314,8 +330,7 @@ pub(super) fn pids(hierarchies: &[Hierarchy], path: &str) -> io::Result<Vec<i32>
 
 fn freezer(host: &Host, path: &str) -> io::Result<Directory> {
     let hierarchy = host.hierarchy(Controller::Freezer).ok_or_else(|| Controller::Freezer.missing())?;
-    Directory::open(format!("{}{path}", hierarchy.mount))?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no cgroup {path}")))
+    Directory::open(format!("{}{path}", hierarchy.mount))?.ok_or_else(|| nothing_there(path))
 }
 
 pub(super) fn freeze(host: &Host, path: &str, patience: Duration) -> io::Result<()> {

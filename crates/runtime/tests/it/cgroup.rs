@@ -202,8 +202,8 @@ fn frozen_tasks_stand_still_and_can_be_killed() {
         until("it runs", || ticks(&program) > 0);
         cgroup.freeze().unwrap();
         let before = ticks(&program);
-        let frozen = Instant::now();
-        until("time has passed", || frozen.elapsed() > Duration::from_millis(50));
+        let other = Program::shell("while :; do :; done");
+        until("another one has run for a while", || ticks(&other) > 3);
         assert_eq!(ticks(&program), before);
         cgroup.thaw().unwrap();
         until("it runs again", || ticks(&program) > before);
@@ -252,23 +252,6 @@ fn groups_of_the_container_itself_are_killed_and_removed_too() {
 }
 
 #[test]
-fn a_process_can_move_itself_in() {
-    for host in hosts() {
-        let tree = Tree::new(host, "enter");
-        let cgroup = tree.create("c", "{}").unwrap();
-        // The shell does what a child between clone and exec would do with the files.
-        let files = cgroup.entrances().unwrap();
-        use std::os::fd::AsRawFd;
-        let own = std::process::id();
-        let script: String =
-            files.iter().map(|file| format!("echo 0 > /proc/{own}/fd/{} && ", file.as_raw_fd())).collect();
-        let program = Program::shell(&format!("{script} read go; echo done"));
-        until("it has entered", || cgroup.pids().unwrap() == [program.pid()]);
-        assert_eq!(program.go(), "done");
-    }
-}
-
-#[test]
 fn devices_are_refused_on_either_version() {
     let rule = |allow: bool, minor: u32, access: &str| {
         format!(r#"{{"allow": {allow}, "type": "c", "major": 1, "minor": {minor}, "access": "{access}"}}"#)
@@ -280,8 +263,9 @@ fn devices_are_refused_on_either_version() {
         (vec![everything(false), rule(true, 11, "r")], "yes no"),
         (vec![everything(true), rule(false, 11, "r")], "no yes"),
         (vec![everything(false), rule(true, 11, "rw")], "yes yes"),
-        (vec![everything(true)], "yes yes"),
         (vec![everything(false), rule(true, 11, "w")], "no yes"),
+        (vec![everything(true)], "yes yes"),
+        (vec![everything(false)], "no no"),
     ];
     for host in hosts() {
         let tree = Tree::new(host, "devices");
