@@ -14,7 +14,7 @@
 //!
 //! - [`Images`]: the store; blocking calls, for a pool
 //! - [`Image`]: one image, as it was when asked for
-//! - [`import`], [`load`], [`remove`], [`resolve`], [`history`]: the operations, each with its errors
+//! - [`import`], [`load`], [`save`], [`remove`], [`resolve`], [`history`]: the operations, each with its errors
 //! - [`changes`]: Dockerfile instructions that `import` and `commit` apply
 //!
 //! Knows nothing of containers: who uses an image is asked of the caller.
@@ -30,6 +30,7 @@ pub mod load;
 pub mod remove;
 pub mod resolve;
 mod rows;
+pub mod save;
 mod store;
 pub mod tag;
 
@@ -38,5 +39,6 @@ pub use import::{ImportError, ImportOptions};
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadedImage};
 pub use remove::{ImageUser, RemoveError, Removed};
 pub use resolve::ResolveError;
+pub use save::SaveError;
 pub use store::{Hold, Images, StoreError};
 pub use tag::TagError;

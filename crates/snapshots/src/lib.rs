@@ -19,6 +19,7 @@
 //! - [`recipe`]: the archive of a layer again, byte for byte
 //! - [`upper`]: a container's own writable directory
 //! - [`changes`]: what a container changed, from that directory alone
+//! - [`pack`]: the archive of a directory
 //!
 //! Knows nothing of images, names or registries.
 
@@ -27,6 +28,7 @@
 pub mod changes;
 pub mod compression;
 pub mod layers;
+pub mod pack;
 pub mod recipe;
 pub mod settings;
 pub mod tar;

@@ -4,6 +4,7 @@
 //! unpacking ran in a chroot: a symbolic link that the archive made itself may lead anywhere inside, never out.
 //! A name whose `..` lead out is refused. Whiteouts of the archive become overlayfs' own.
 
+mod attributes;
 mod budget;
 mod entry;
 mod parents;

@@ -6,3 +6,4 @@ mod hostile;
 mod import;
 mod load;
 mod names;
+mod save;

@@ -1,6 +1,7 @@
 //! Tar archives as they occur: ustar, PAX, GNU and star headers, long names, sparse files, base-256 numbers.
 //!
 //! - [`Reader`]: entries one after another from any stream
+//! - [`Writer`]: entries one after another into any stream
 //! - [`Header`]: what an entry says of itself
 //! - [`TarError`]: why a stream is no such archive
 //!
@@ -11,10 +12,12 @@ mod header;
 mod pax;
 mod reader;
 mod sparse;
+mod writer;
 
 pub use header::{Header, Kind, Time};
 pub use reader::{Payload, Reader, looks_like_tar};
 pub use sparse::{Segment, Sparse};
+pub use writer::Writer;
 
 /// Archives are made of blocks of this many bytes.
 pub const BLOCK: usize = 512;

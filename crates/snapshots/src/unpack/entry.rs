@@ -9,13 +9,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 use linux::fs::set_xattr;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::attributes::{self, set_times, times, timestamps};
 use super::parents::{Parent, Parents};
 use super::path::{EntryPath, shown};
 use super::{Tap, UnpackError};
-use crate::settings::{OverlayAttributes, Settings};
+use crate::settings::Settings;
 use crate::tar::{Header, Kind, Reader, Segment, Time};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -141,7 +142,7 @@ impl<'a> Unpacker<'a> {
         let hidden = OsStr::from_bytes(hidden);
         let made = rustix::fs::mknodat(place.dir(), hidden, FileType::CharacterDevice, Mode::empty(), 0);
         let outcome = match made {
-            Ok(()) => self.own(place.dir(), hidden, header),
+            Ok(()) => attributes::set_owner(self.settings, place.dir(), hidden, header),
             // Whiteouts hide what lower layers have. An entry of this layer stays, and a directory of it hides
             // the lower one whole.
             Err(Errno::EXIST) => self.make_opaque_if_directory(place.dir(), hidden),
@@ -181,7 +182,7 @@ impl<'a> Unpacker<'a> {
             Kind::Fifo => self.node(header, place, reader, FileType::Fifo)?,
             Kind::Other(_) => unreachable!("refused before"),
         }
-        self.attributes(header, place).map_err(fail)?;
+        attributes::set(self.settings, place.dir(), place.name(), header).map_err(fail)?;
         set_times(place.dir(), place.name(), times(header)).map_err(fail)
     }
 
@@ -225,7 +226,7 @@ impl<'a> Unpacker<'a> {
             },
             Err(error) => return Err(fail(error.into())),
         }
-        self.attributes(header, place).map_err(fail)?;
+        attributes::set(self.settings, place.dir(), place.name(), header).map_err(fail)?;
         self.directories.insert(place.path.clone(), times(header));
         Ok(())
     }
@@ -264,9 +265,8 @@ impl<'a> Unpacker<'a> {
             }
         };
         self.size = self.size.saturating_add(real_size);
-        let (uid, gid) = self.ids(header).map_err(fail)?;
-        rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(|error| fail(error.into()))?;
-        self.xattrs(header, place).map_err(fail)?;
+        attributes::set_owner_of(self.settings, &file, header).map_err(fail)?;
+        attributes::set_xattrs(place.dir(), place.name(), header).map_err(fail)?;
         // After the owner, whose change takes set-id bits away.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(header.mode)).map_err(|error| fail(error.into()))?;
         rustix::fs::futimens(&file, &timestamps(times(header))).map_err(|error| fail(error.into()))
@@ -353,51 +353,6 @@ impl<'a> Unpacker<'a> {
             _ => Existing::Other,
         }))
     }
-
-    /// Owner, extended attributes and mode, in the order in which none undoes another.
-    fn attributes(&self, header: &Header, place: &Place) -> io::Result<()> {
-        self.own(place.dir(), place.name(), header)?;
-        self.xattrs(header, place)?;
-        if header.kind != Kind::Symlink {
-            let mode = Mode::from_raw_mode(header.mode);
-            rustix::fs::chmodat(place.dir(), place.name(), mode, AtFlags::empty())?;
-        }
-        Ok(())
-    }
-
-    fn own(&self, dir: BorrowedFd<'_>, name: &OsStr, header: &Header) -> io::Result<()> {
-        let (uid, gid) = self.ids(header)?;
-        Ok(rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    fn ids(&self, header: &Header) -> io::Result<(Uid, Gid)> {
-        let shifted = |id: u64| {
-            // The highest number means "leave as it is" to the kernel.
-            u32::try_from(id)
-                .ok()
-                .and_then(|id| id.checked_add(self.settings.id_shift))
-                .filter(|&id| id != u32::MAX)
-                .ok_or_else(|| io::Error::other(format!("user or group id {id} is out of range")))
-        };
-        Ok((Uid::from_raw(shifted(header.uid)?), Gid::from_raw(shifted(header.gid)?)))
-    }
-
-    fn xattrs(&self, header: &Header, place: &Place) -> io::Result<()> {
-        for (key, value) in &header.xattrs {
-            if OverlayAttributes::is_overlays_own(key) {
-                continue;
-            }
-            match set_xattr(place.dir(), place.name(), OsStr::from_bytes(key), value) {
-                // A file system or namespace that cannot hold it: Docker goes on as well.
-                Err(error)
-                    if [Errno::OPNOTSUPP, Errno::PERM]
-                        .map(Errno::raw_os_error)
-                        .contains(&error.raw_os_error().unwrap_or(0)) => {}
-                outcome => outcome?,
-            }
-        }
-        Ok(())
-    }
 }
 
 enum Existing {
@@ -426,18 +381,4 @@ fn failed(header: &Header, source: io::Error) -> UnpackError {
 
 fn refused(reason: &'static str, name: &[u8]) -> UnpackError {
     UnpackError::Refused { reason, name: shown(name) }
-}
-
-/// Access and modification time.
-fn times(header: &Header) -> (Time, Time) {
-    (header.atime.unwrap_or(header.mtime), header.mtime)
-}
-
-fn set_times(dir: BorrowedFd<'_>, name: &OsStr, times: (Time, Time)) -> io::Result<()> {
-    Ok(rustix::fs::utimensat(dir, name, &timestamps(times), AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-fn timestamps((atime, mtime): (Time, Time)) -> Timestamps {
-    let timespec = |time: Time| Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) as _ };
-    Timestamps { last_access: timespec(atime), last_modification: timespec(mtime) }
 }

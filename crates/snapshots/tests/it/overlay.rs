@@ -1,10 +1,12 @@
 //! Whiteouts and opaque directories, as overlayfs sees them.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use snapshots::changes::{ChangeKind, changes};
+use snapshots::pack::{Contents, pack};
 use snapshots::{Settings, upper};
 
 use crate::kit::{TempDir, add};
@@ -172,4 +174,56 @@ fn changes_are_those_that_docker_lists() {
         "C /d\nC /d-e\nD /d/x\nC /etc\nC /etc/passwd\nA /g\nA /new\nA /new/sub\nA /new/sub/file\nC /o\nD /o/seen\n\
          C /r\nD /r/1\nC /r/2\nC /t\nA /t/x"
     );
+}
+
+#[test]
+fn a_packed_upper_directory_is_the_same_layer_again() {
+    let dir = TempDir::new();
+    let layers = dir.layers();
+    let lower = add(&layers, &archive(&["a", "d/x", "d/y", "o/x", "etc/passwd"]));
+    let overlay = Overlay::new(&dir.0, &[layers.tree(&lower)]);
+    let at = |path: &str| overlay.0.join(path);
+    fs::remove_file(at("a")).unwrap();
+    fs::remove_file(at("d/x")).unwrap();
+    fs::remove_dir_all(at("o")).unwrap();
+    fs::create_dir(at("o")).unwrap();
+    fs::File::create(at("o/new")).unwrap();
+    fs::hard_link(at("o/new"), at("o/other")).unwrap();
+    std::os::unix::fs::symlink("../d", at("o/link")).unwrap();
+    linux::fs::replace(&at("etc/passwd"), b"root").unwrap();
+    fs::File::create(at("etc/hosts")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(at("socket")).unwrap());
+    drop(overlay);
+    let upper_dir = dir.0.join("container").join(upper::UPPER);
+    let fd = linux::fs::open_dir(&upper_dir).unwrap();
+    let packed = || pack(fd.as_fd(), Contents::Layer, &Settings::default(), Vec::new()).unwrap();
+    assert!(packed() == packed());
+    let names: Vec<String> = tar::Archive::new(packed().as_slice())
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ".wh.a",
+            "d/",
+            "d/.wh.x",
+            "etc/",
+            "etc/passwd",
+            "o/",
+            "o/.wh..wh..opq",
+            "o/link",
+            "o/new",
+            "o/other"
+        ]
+    );
+    let committed = add(&layers, &packed());
+    upper::remove(&dir.0.join("container")).unwrap();
+    let lowers = [layers.tree(&committed), layers.tree(&lower)];
+    let overlay = Overlay::new(&dir.0, &lowers);
+    assert_eq!(overlay.names("."), ["d", "etc", "o"]);
+    assert_eq!(overlay.names("d"), ["y"]);
+    assert_eq!(overlay.names("o"), ["link", "new", "other"]);
+    assert_eq!(fs::read(overlay.0.join("etc/passwd")).unwrap(), b"root");
 }
