@@ -58,9 +58,9 @@ pub(crate) fn render<T: std::fmt::Debug>(
     items: Vec<T>,
 ) -> Result<String, FormatError> {
     let (body, is_table) = match format.strip_prefix(TABLE) {
-        Some(body) => (body.trim(), true),
+        Some(body) => (body.trim_matches(' '), true),
         None if format == JSON => ("{{json .}}", false),
-        None => (format, false),
+        None => (format.trim_matches(' '), false),
     };
     let body = body.replace("\\t", "\t").replace("\\n", "\n");
     let template = Template::parse("", &body).map_err(FormatError::Parse)?;
@@ -187,6 +187,16 @@ pub(crate) fn now() -> i64 {
 /// How long ago a moment was: `3 minutes ago`.
 pub(crate) fn ago(seconds: i64) -> String {
     format!("{} ago", crate::units::human_duration(now() - seconds))
+}
+
+/// Tries a format, as the user wrote it, on an object with nothing in it.
+pub(crate) fn check<T: Default + std::fmt::Debug>(
+    listing: &'static Listing<T>,
+    format: &str,
+) -> Result<(), FormatError> {
+    let template = Template::parse("", format).map_err(FormatError::Parse)?;
+    let dot = Value::Object(Rc::new(Row { listing, item: T::default() }));
+    template.execute(&dot, MissingKey::NoValue, &mut String::new()).map_err(FormatError::Execute)
 }
 
 /// Remembers which members a template asks for.

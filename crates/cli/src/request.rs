@@ -165,10 +165,6 @@ fn with_limits(config: HostConfig, args: &ContainerArgs) -> Result<HostConfig, S
         oom_kill_disable: Some(args.oom_kill_disable),
         pids_limit: Some(args.pids_limit),
         ulimits: args.ulimit.0.values().cloned().collect(),
-        cpu_count: args.cpu_count,
-        cpu_percent: args.cpu_percent,
-        io_maximum_iops: args.io_maxiops,
-        io_maximum_bandwidth: u64::try_from(args.io_maxbandwidth.0).unwrap_or_default(),
         ..config
     })
 }

@@ -153,7 +153,13 @@ fn parse_error(name: &str, source: &str, error: &TemplateError) -> String {
             let lacking = words.into_iter().find(|word| source.contains(&format!("{{{{{word}}}}}")));
             format!("missing value for {}", lacking.unwrap_or("command"))
         }
-        _ => message,
+        "unterminated string" => "unterminated quoted string".to_owned(),
+        text if text.starts_with("expected RightParen") => "unclosed left paren".to_owned(),
+        text if text.ends_with("got RightParen (\")\")") => "unexpected right paren".to_owned(),
+        text => match text.strip_prefix("unexpected character: '").and_then(|rest| rest.chars().next()) {
+            Some(c) => format!("bad character U+{:04X} '{c}'", u32::from(c)),
+            None => message,
+        },
     };
     format!("template: {name}:{line}: {message}")
 }

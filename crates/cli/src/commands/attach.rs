@@ -83,9 +83,9 @@ impl Command for Attach {
 async fn inspect_running(engine: &Client, container: &str) -> Result<Inspect, CommandError> {
     let found = engine.inspect_container(container).await?;
     let why = match &found.state {
-        state if !state.running => "cannot attach to a stopped container, start it first",
-        state if state.paused => "cannot attach to a paused container, unpause it first",
-        state if state.restarting => "cannot attach to a restarting container, wait until it is running",
+        state if !state.running => "You cannot attach to a stopped container, start it first",
+        state if state.paused => "You cannot attach to a paused container, unpause it first",
+        state if state.restarting => "You cannot attach to a restarting container, wait until it is running",
         _ => return Ok(found),
     };
     Err(CommandError::new(why))

@@ -29,6 +29,7 @@ impl Command for Create {
     const ORDER: Order = Order::FlagsFirst;
 
     async fn run(args: ContainerArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
+        refuse_windows(&args)?;
         let help = |error: String| with_help(context.program, &error, "create", OWN_FAILURE);
         let mut body = prepare(&args, &operands, context, ui).map_err(help)?;
         let engine = context.engine(ui)?;
@@ -67,6 +68,22 @@ pub(crate) fn prepare(
         ui.tell("WARNING: --kernel-memory has no effect: the kernel counts this memory in --memory");
     }
     request::build(&args, operands)
+}
+
+/// Refuses the flags that only an engine on Windows has a use for.
+pub(crate) fn refuse_windows(args: &ContainerArgs) -> Result<(), CommandError> {
+    let given = [
+        ("cpu-count", args.cpu_count.is_some()),
+        ("cpu-percent", args.cpu_percent.is_some()),
+        ("io-maxbandwidth", args.io_maxbandwidth.is_some()),
+        ("io-maxiops", args.io_maxiops.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(CommandError::new(format!(
+            "\"--{flag}\" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux"
+        ))),
+    }
 }
 
 fn check_pull(args: &ContainerArgs) -> Result<(), String> {

@@ -11,19 +11,28 @@ use crate::ui::Ui;
 /// How many at the same time.
 const PARALLEL: usize = 50;
 
+/// How one of them went.
+pub(super) enum Done {
+    /// Its name is printed.
+    Told,
+    /// There was nothing to do, which is no failure; why.
+    Warned(String),
+}
+
 /// Does it with every operand, several at a time; prints each name, or collects its failure, in the given order.
 pub(super) async fn each<F>(operands: &[String], ui: &mut Ui, act: impl Fn(String) -> F) -> Outcome
 where
-    F: Future<Output = Result<(), ClientError>>,
+    F: Future<Output = Result<Done, ClientError>>,
 {
     let mut results = stream::iter(operands.iter().cloned()).map(act).buffered(PARALLEL);
     let mut failures = Vec::new();
     for operand in operands {
         match results.next().await {
-            Some(Ok(())) => {
+            Some(Ok(Done::Told)) => {
                 writeln!(ui.stdout(), "{operand}")?;
                 ui.flush()?;
             }
+            Some(Ok(Done::Warned(why))) => ui.tell(&why),
             Some(Err(error)) => failures.push(error.to_string()),
             None => break,
         }

@@ -6,7 +6,7 @@ use crate::error::Outcome;
 use crate::flags::{Flag, Tables, flag};
 use crate::ui::Ui;
 
-use super::each::each;
+use super::each::{Done, each};
 
 /// Values of the flags.
 #[derive(Debug, Default)]
@@ -30,6 +30,9 @@ impl Command for Kill {
     async fn run(args: KillArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
         let engine = context.engine(ui)?;
         let signal = args.signal.as_str();
-        each(&operands, ui, async |name: String| engine.kill_container(&name, signal).await).await
+        each(&operands, ui, async |name: String| {
+            engine.kill_container(&name, signal).await.map(|()| Done::Told)
+        })
+        .await
     }
 }

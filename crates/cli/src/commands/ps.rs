@@ -79,8 +79,8 @@ impl Command for Ps {
             filters: args.filter,
         };
         // A template that cannot work is told before the engine is asked.
+        format::check(&LISTING, &wanted).map_err(failure)?;
         let format = format(&wanted, args.quiet, args.size);
-        format::render(&LISTING, &format, vec![Shown::default()]).map_err(failure)?;
         let containers = context.engine(ui)?.list_containers(&options).await?;
         let shown = |container| Shown { container, trunc: !args.no_trunc };
         let text = format::render(&LISTING, &format, containers.into_iter().map(shown).collect())

@@ -8,7 +8,7 @@ use crate::error::Outcome;
 use crate::flags::{Flag, Tables, flag};
 use crate::ui::Ui;
 
-use super::each::each;
+use super::each::{Done, each};
 
 /// Values of the flags.
 #[derive(Debug, Default)]
@@ -40,11 +40,8 @@ impl Command for Rm {
         each(&operands, ui, async |name: String| {
             match engine.remove_container(name.trim_matches('/'), options).await {
                 // Gone is what was asked for.
-                Err(error) if args.force && error.is_not_found() => {
-                    Ui::stdio().tell(&error.to_string());
-                    Ok(())
-                }
-                result => result,
+                Err(error) if args.force && error.is_not_found() => Ok(Done::Warned(error.to_string())),
+                result => result.map(|()| Done::Told),
             }
         })
         .await

@@ -16,7 +16,7 @@ use crate::session::signals::{self, Signals, Terminal};
 use crate::session::{End, Session, Streams};
 use crate::ui::{self, Ui};
 
-use super::create::{create_container, prepare, with_help};
+use super::create::{create_container, prepare, refuse_windows, with_help};
 
 /// Flags that only `run` has.
 const RUN_FLAGS: &[Flag<ContainerArgs>] = &[
@@ -38,6 +38,7 @@ impl Command for Run {
 
     async fn run(args: ContainerArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
         let program = context.program;
+        refuse_windows(&args)?;
         let mut body = prepare(&args, &operands, context, ui)
             .map_err(|error| with_help(program, &error, "run", OWN_FAILURE))?;
         let keys = match args.detach_keys.as_str() {

@@ -71,7 +71,7 @@ async fn start_all(engine: &Client, containers: &[String], ui: &mut Ui) -> Outco
     if failed.is_empty() {
         return Ok(0);
     }
-    Err(CommandError::new(format!("failed to start containers: {}", failed.join(", "))))
+    Err(CommandError::new(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
 async fn start_attached(engine: &Client, container: &str, interactive: bool, detach_keys: String) -> Outcome {

@@ -6,7 +6,7 @@ use crate::error::{CommandError, Outcome};
 use crate::flags::{Flag, Tables, flag};
 use crate::ui::Ui;
 
-use super::each::each;
+use super::each::{Done, each};
 
 /// Values of the flags.
 #[derive(Debug, Default)]
@@ -40,6 +40,9 @@ impl Command for Stop {
         let engine = context.engine(ui)?;
         let seconds = args.timeout.or(args.time);
         let signal = args.signal.as_str();
-        each(&operands, ui, async |name: String| engine.stop_container(&name, signal, seconds).await).await
+        each(&operands, ui, async |name: String| {
+            engine.stop_container(&name, signal, seconds).await.map(|()| Done::Told)
+        })
+        .await
     }
 }
