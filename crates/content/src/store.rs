@@ -93,18 +93,21 @@ impl Store {
         Ok(Self(Arc::new(open().map_err(fail)?)))
     }
 
-    /// Stores `bytes` under their SHA-256, durably.
+    /// Stores `bytes` under their SHA-256, durably. A damaged blob of that name is replaced.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, ContentError> {
         let digest = Digest::sha256(bytes);
-        self.ingest(bytes, &digest, bytes.len() as u64)?;
+        if self.read(&digest).is_err() {
+            self.take_in(bytes, &digest, bytes.len() as u64)?;
+        }
         Ok(digest)
     }
 
     /// Stores what `source` gives, at most `limit` bytes, durably and only if it hashes to `expected`.
     pub fn ingest(&self, source: impl Read, expected: &Digest, limit: u64) -> Result<(), ContentError> {
-        if self.contains(expected) {
-            return Ok(());
-        }
+        if self.contains(expected) { Ok(()) } else { self.take_in(source, expected, limit) }
+    }
+
+    fn take_in(&self, source: impl Read, expected: &Digest, limit: u64) -> Result<(), ContentError> {
         let name = self.0.next.fetch_add(1, Ordering::Relaxed).to_string();
         let outcome = self.receive(&name, source, expected, limit);
         if outcome.is_err() {
@@ -299,6 +302,8 @@ mod tests {
         assert_eq!(store.sweep(|digest| *digest == kept).unwrap(), 2);
         assert!(!store.contains(&gone));
         assert!(matches!(store.read(&kept), Err(ContentError::Mismatch { .. })));
+        store.put(b"kept").unwrap();
+        assert_eq!(store.read(&kept).unwrap(), b"kept");
     }
 
     struct Broken;

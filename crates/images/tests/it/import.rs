@@ -142,3 +142,43 @@ fn history_says_what_each_layer_added() {
     assert_eq!(steps[0].size, 3029);
     assert_eq!(steps[0].comment, "Imported from -");
 }
+
+#[test]
+fn a_damaged_image_is_set_aside_alone_and_healed_by_importing_it_again() {
+    let root = DataRoot::new();
+    let images = root.open();
+    let other = Archive::new().file("other", b"x").bytes();
+    let broken_config = import(&images, &rootfs(), "config:1");
+    let broken_layer = import(&images, &other, "layer:1");
+    let whole = import(&images, &Archive::new().file("whole", b"x").bytes(), "whole:1");
+    let archive = images.save(&["config:1".into(), "layer:1".into()], Vec::new()).unwrap();
+    let tree = images.get(&broken_layer).unwrap().lower_dirs[0].clone();
+    drop(images);
+    let blob = root.path().join("content/blobs/sha256").join(broken_config.digest().hex());
+    linux::fs::replace(&blob, b"{").unwrap();
+    fs::remove_dir_all(tree.parent().unwrap()).unwrap();
+
+    let images = root.open();
+    assert_eq!(images.list().iter().map(|image| &image.id).collect::<Vec<_>>(), [&whole]);
+    assert_eq!(images.resolve("config:1").unwrap_err().to_string(), "No such image: config:1");
+    images.load(archive.as_slice(), &images::LoadOptions::default(), &mut |_| {}).unwrap();
+    assert_eq!(images.resolve("config:1").unwrap().id, broken_config);
+    drop(images);
+    let images = root.open();
+    assert_eq!(images.list().len(), 3);
+    assert!(images.resolve("layer:1").unwrap().lower_dirs[0].join("other").exists());
+}
+
+#[test]
+fn an_unreadable_row_keeps_the_start_from_sweeping_what_it_may_mean() {
+    let root = DataRoot::new();
+    let images = root.open();
+    import(&images, &rootfs(), "app:1");
+    drop(images);
+    let database = db::Database::open(&root.path().join("corten.db")).unwrap();
+    database.write(|tx| Ok(tx.execute("UPDATE image SET parent = 'nonsense'", [])?)).unwrap();
+    drop(database);
+    let images = root.open();
+    assert!(images.list().is_empty());
+    assert_eq!((root.layers().len(), root.blobs().len()), (1, 1));
+}

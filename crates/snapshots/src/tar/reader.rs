@@ -275,3 +275,74 @@ pub fn looks_like_tar(start: &[u8]) -> bool {
         Err(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tar::{Time, Writer};
+
+    /// An archive with extended headers, so that flipped bytes reach every parser.
+    fn sample() -> Vec<u8> {
+        let header = |name: &str| Header {
+            name: name.into(),
+            link: Vec::new(),
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 5_000_000,
+            gid: 0,
+            mtime: Time { seconds: 1, nanoseconds: 500_000_000 },
+            atime: None,
+            size: 3,
+            major: 0,
+            minor: 0,
+            xattrs: vec![(b"user.a".to_vec(), b"b".to_vec())],
+            sparse: None,
+        };
+        let mut writer = Writer::new(Vec::new());
+        for name in ["a", &"long/".repeat(60), "b"] {
+            writer.file(&header(name), &b"abc"[..]).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    /// Makes the checksum of each block fit, as an attacker would.
+    fn with_checksums(mut archive: Vec<u8>) -> Vec<u8> {
+        for block in archive.chunks_exact_mut(BLOCK) {
+            if block[257..262] == *b"ustar" {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+                block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+            }
+        }
+        archive
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_archive_gives_entries_or_an_error_and_never_more_than_it_has(
+            changes in prop::collection::vec((0usize..6000, any::<u8>()), 1..40),
+            flags in prop::collection::vec((0usize..12, prop::sample::select(b"0123456LKSgxVX\0".to_vec())), 0..4),
+        ) {
+            let mut archive = sample();
+            for (at, byte) in changes {
+                let length = archive.len();
+                archive[at % length] = byte;
+            }
+            for (block, flag) in flags {
+                let at = block * BLOCK + 156;
+                if at < archive.len() {
+                    archive[at] = flag;
+                }
+            }
+            let archive = with_checksums(archive);
+            let mut reader = Reader::new(archive.as_slice());
+            let mut content = 0;
+            while let Ok(Some(_)) = reader.next() {
+                content += io::copy(&mut reader.payload(), &mut io::sink()).unwrap_or(0);
+            }
+            prop_assert!(content <= archive.len() as u64);
+        }
+    }
+}
