@@ -66,9 +66,8 @@ pub fn resolve(root: BorrowedFd<'_>, user: &str, extra_groups: &[String]) -> Res
             source,
         })
     };
-    let mut parts = user.split(':');
-    let wanted_user = Wanted::parse(parts.next().unwrap_or_default())?;
-    let wanted_group = Wanted::parse(parts.next().unwrap_or_default())?;
+    let (user_part, group_part) = user.split_once(':').unwrap_or((user, ""));
+    let (wanted_user, wanted_group) = (Wanted::parse(user_part)?, Wanted::parse(group_part)?);
 
     let passwd = open("/etc/passwd")?;
     let mut identity = Identity { home: "/".into(), ..Identity::default() };
@@ -352,6 +351,7 @@ hugegroup:x:4294967296:
             ("nobody:1", &[], "unable to find user nobody: no matching entries in passwd file"),
             ("broken", &[], "unable to find user broken: no matching entries in passwd file"),
             ("web:nogroup", &[], "unable to find group nogroup: no matching entries in group file"),
+            ("0:0:0", &[], "unable to find group 0:0: no matching entries in group file"),
             ("web", &["nogroup"], "unable to find group nogroup: no matching entries in group file"),
             ("2147483648", &[], range),
             ("-1", &[], range),
