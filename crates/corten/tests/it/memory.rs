@@ -5,9 +5,14 @@ use testkit::Host;
 #[test]
 fn an_oom_kill_is_named_with_its_limit() {
     let host = Host::with_busybox();
-    host.run("corten run --name hog -m 16m busybox tail /dev/zero").exits(137).stderr_has("16");
+    let hog = host.run("corten run --name hog -m 16m busybox tail /dev/zero").exits(137);
     assert_eq!(host.inspect("hog", "{{.State.OOMKilled}} {{.State.ExitCode}}"), "true 137");
-    assert!(host.inspect("hog", "{{.State.Error}}").contains("16"), "the limit is not named in inspect");
+    let error = host.inspect("hog", "{{.State.Error}}");
+    assert!(
+        error.contains("memory limit") && error.contains("16"),
+        "the limit is not named in inspect: {error}"
+    );
+    hog.stderr_has("memory limit");
 }
 
 #[test]
