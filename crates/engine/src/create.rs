@@ -9,6 +9,7 @@ use api_types::host_config::HostConfig;
 use crate::capabilities;
 use crate::container::Container;
 use crate::devices;
+use crate::endpoints;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::now;
 use crate::log_config;
@@ -103,7 +104,7 @@ fn plan(
     platform: Option<&str>,
     request: CreateRequest,
 ) -> Result<Planned> {
-    let CreateRequest { config, mut host_config, .. } = request;
+    let CreateRequest { config, mut host_config, networking_config, .. } = request;
     let mut warnings = Vec::new();
     let image_name = config.image.clone();
     let image = shared.image(&image_name, platform)?;
@@ -112,6 +113,7 @@ fn plan(
         .hold(&image.id)
         .ok_or_else(|| EngineError::not_found(format!("No such image: {image_name}")))?;
     check_config(&config)?;
+    endpoints::check(&networking_config, &config.mac_address)?;
     let mut config = merge::merge(config, &image_config(&image)?)?;
     check_host_config(shared, &config, &mut host_config, &mut warnings)?;
     if config.hostname.is_empty() && owns_hostname(&host_config) {

@@ -28,6 +28,7 @@ mod container;
 mod create;
 pub mod detach_keys;
 pub mod devices;
+mod endpoints;
 pub mod engine;
 pub mod error;
 pub mod events;

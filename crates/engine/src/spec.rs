@@ -75,7 +75,8 @@ pub fn plan(record: &Record, around: &Surroundings<'_>) -> Result<Spec> {
         oci_version: OCI_VERSION.into(),
         root: Some(Root { path: PathBuf::new(), readonly: host.readonly_rootfs }),
         hostname: (uts == Mode::Private).then(|| full_hostname(record, around)),
-        domainname: None,
+        domainname: Some(record.config.domainname.clone())
+            .filter(|name| uts == Mode::Private && !name.is_empty()),
         mounts: mounts(record, around),
         process: Some(process(record, around)?),
         hooks: None,
