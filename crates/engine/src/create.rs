@@ -232,6 +232,10 @@ fn check_not_there_yet(host: &HostConfig) -> Result<()> {
     if !matches!(host.runtime.as_str(), "" | "runc" | "corten" | "io.containerd.runc.v2") {
         return Err(EngineError::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
     }
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        let message = format!("invalid isolation ({}): linux only supports 'default'", host.isolation);
+        return Err(EngineError::invalid(message));
+    }
     if host.init == Some(true) {
         return Err(not_yet("init processes (--init)"));
     }
@@ -258,7 +262,9 @@ fn check_not_there_yet(host: &HostConfig) -> Result<()> {
 fn resolve_joined(shared: &Shared, host: &mut HostConfig) -> Result<()> {
     for mode in [&mut host.pid_mode, &mut host.ipc_mode, &mut host.network_mode] {
         if let Some(name) = mode.strip_prefix("container:") {
-            *mode = format!("container:{}", shared.registry.find(name)?.id);
+            // As in `modes::network`: a create that finds something else than its image missing is a bad request.
+            let joined = shared.registry.find(name).map_err(|error| EngineError::invalid(error.message()))?;
+            *mode = format!("container:{}", joined.id);
         }
     }
     Ok(())

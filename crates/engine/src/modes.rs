@@ -86,7 +86,8 @@ pub fn network(mode: &str) -> Result<NetworkMode<'_>> {
         "host" => Ok(NetworkMode::Host),
         other => match container(other) {
             Some(name) => Ok(NetworkMode::Container(name)),
-            None => Err(EngineError::not_found(format!("network {other} not found"))),
+            // Not "not found": to clients that answer to a create means that the image is missing, and they pull it.
+            None => Err(EngineError::invalid(format!("network {other} not found"))),
         },
     }
 }

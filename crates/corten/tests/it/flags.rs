@@ -44,6 +44,14 @@ fn refused(flag: &'static str, arguments: &str, words: &str) -> Row {
     Row { flag, script, wanted: format!("125\n[..]{words}[..]") }
 }
 
+/// A flag that only Windows has: the client refuses it after asking what the daemon runs on.
+fn for_windows(flag: &'static str, arguments: &str) -> Row {
+    let words =
+        "is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux";
+    let script = format!("corten run --rm {arguments} busybox true 2>&1; echo $?");
+    Row { flag, script, wanted: format!("\"--{flag}\" {words}\n1") }
+}
+
 /// The flag's effect is shown by a test of its own.
 fn elsewhere(flag: &'static str, _test: fn()) -> Row {
     outside(flag, "echo elsewhere", "elsewhere")
@@ -174,10 +182,10 @@ fn identity_rows() -> Vec<Row> {
         recorded("expose", "--expose 80", "{{json .Config.ExposedPorts}}", "{\"80/tcp\":{}}"),
         inside("isolation", "--isolation default", "echo fine", "fine"),
         refused("isolation", "--isolation hyperv", "isolation"),
-        refused("cpu-count", "--cpu-count 1", "windows"),
-        refused("cpu-percent", "--cpu-percent 10", "windows"),
-        refused("io-maxbandwidth", "--io-maxbandwidth 1m", "windows"),
-        refused("io-maxiops", "--io-maxiops 10", "windows"),
+        for_windows("cpu-count", "--cpu-count 1"),
+        for_windows("cpu-percent", "--cpu-percent 10"),
+        for_windows("io-maxbandwidth", "--io-maxbandwidth 1m"),
+        for_windows("io-maxiops", "--io-maxiops 10"),
         refused("runtime", "--runtime nope", "unknown or invalid runtime name: nope"),
         outside(
             "pull",
