@@ -112,27 +112,22 @@ fn until_running(
     }
 }
 
-/// Kinds of namespaces in which process `pid` is not where we are.
+/// Kinds of namespaces to join of process `pid`. Joining one's own again does no harm, except that the kernel
+/// refuses it for a user namespace, and for one of time where it does not have them.
 fn namespaces_of(pid: i32) -> io::Result<ThreadNameSpaceType> {
-    let mut kinds = ThreadNameSpaceType::empty();
-    for (kind, name) in [
-        (ThreadNameSpaceType::USER, "user"),
-        (ThreadNameSpaceType::MOUNT, "mnt"),
-        (ThreadNameSpaceType::PROCESS_ID, "pid"),
-        (ThreadNameSpaceType::NETWORK, "net"),
-        (ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME, "uts"),
-        (ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION, "ipc"),
-        (ThreadNameSpaceType::CONTROL_GROUP, "cgroup"),
-        (ThreadNameSpaceType::TIME, "time"),
-    ] {
-        let theirs = match std::fs::metadata(format!("/proc/{pid}/ns/{name}")) {
-            // A kernel without that kind: everybody is in the same one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && kind == ThreadNameSpaceType::TIME => {
-                continue;
-            }
-            theirs => theirs?,
+    let mut kinds = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    for (kind, name) in [(ThreadNameSpaceType::USER, "user"), (ThreadNameSpaceType::TIME, "time")] {
+        let inode = |process: &str| match std::fs::metadata(format!("/proc/{process}/ns/{name}")) {
+            Ok(namespace) => Ok(Some(namespace.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         };
-        if theirs.ino() != std::fs::metadata(format!("/proc/self/ns/{name}"))?.ino() {
+        if inode(&pid.to_string())? != inode("self")? {
             kinds |= kind;
         }
     }

@@ -224,7 +224,9 @@ impl Fill<'_> {
         if !enter_late {
             self.enter(sources.root.as_fd())?;
         }
-        let mut root = Root { fd: sources.root, proc: None };
+        let label = plan.linux().and_then(|linux| linux.mount_label.as_deref());
+        let label = label.filter(|label| !label.is_empty());
+        let mut root = Root { fd: sources.root, label, proc: None };
         for (mount, source) in plan.mounts.iter().zip(sources.mounts) {
             root.mount(mount, source)?;
         }
@@ -274,7 +276,7 @@ impl Fill<'_> {
         }
     }
 
-    fn restrict(&self, root: &Root, null: Option<OwnedFd>) -> Result<(), StartError> {
+    fn restrict(&self, root: &Root<'_>, null: Option<OwnedFd>) -> Result<(), StartError> {
         let fd = root.fd.as_fd();
         if let Some(linux) = self.plan.linux() {
             if !linux.sysctl.is_empty() {
@@ -310,7 +312,7 @@ fn attach_root(root: BorrowedFd<'_>) -> Result<(), StartError> {
 
 /// A proc file system whose files nothing can be mounted over: a fresh one, or, where a user namespace may not have
 /// another, the container's own by its root (writers do not cross mounts).
-fn own_proc(root: &Root) -> Result<OwnedFd, StartError> {
+fn own_proc(root: &Root<'_>) -> Result<OwnedFd, StartError> {
     match (mounts::detached_proc(), &root.proc) {
         (Err(error), Some(proc)) if error.errno() == libc::EPERM => {
             proc.try_clone().during(|| "use the container's proc file system".to_owned())
@@ -320,7 +322,7 @@ fn own_proc(root: &Root) -> Result<OwnedFd, StartError> {
 }
 
 /// Security labels for the program; after the hooks that run here, which would get them too.
-fn set_labels(plan: &Plan<'_>, root: &Root) -> Result<(), StartError> {
+fn set_labels(plan: &Plan<'_>, root: &Root<'_>) -> Result<(), StartError> {
     let process = plan.process.process;
     if identity::has_labels(process) {
         identity::set_labels(process, own_proc(root)?.as_fd())
@@ -343,7 +345,7 @@ fn set_propagation(root: BorrowedFd<'_>, value: &str) -> Result<(), StartError> 
 /// /dev, and the terminal when one is wanted.
 fn make_dev(
     plan: &Plan<'_>,
-    root: &Root,
+    root: &Root<'_>,
     host_devices: &[OwnedFd],
     host_dev: bool,
     terminal: bool,

@@ -23,6 +23,9 @@ pub(crate) const PROC_MAGIC: i64 = 0x9fa0;
 const PSEUDO: [&str; 10] =
     ["tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "overlay"];
 
+/// File systems that get `linux.mountLabel`; of the others, files have labels of their own.
+const LABELLED: [&str; 3] = ["tmpfs", "ramfs", "devpts"];
+
 /// Files of /proc that may be replaced, for the likes of lxcfs. Anything else below /proc may not: programs trust
 /// what they read there.
 const PROC_FILES: [&str; 10] = [
@@ -40,14 +43,16 @@ const PROC_FILES: [&str; 10] = [
 
 /// The container's root while it is being filled.
 #[derive(Debug)]
-pub(crate) struct Root {
+pub(crate) struct Root<'a> {
     /// The root mount.
     pub fd: OwnedFd,
+    /// SELinux label of new file systems.
+    pub label: Option<&'a str>,
     /// The proc file system mounted at /proc by the specification, by its root.
     pub proc: Option<OwnedFd>,
 }
 
-impl Root {
+impl Root<'_> {
     /// Makes one mount.
     pub(crate) fn mount(&mut self, mount: &MountPlan<'_>, source: Source) -> Result<(), StartError> {
         self.try_mount(mount, source).map_err(|Refusal { error, detail }| {
@@ -73,7 +78,7 @@ impl Root {
         let (target, options) = (self.target(mount, &source)?, &mount.options);
         let made = match source {
             Source::Tree(tree) => tree,
-            Source::New => new_filesystem(mount, target.as_fd())?,
+            Source::New => new_filesystem(mount, target.as_fd(), self.label)?,
             Source::Hierarchies { trees, links } => {
                 let made = hierarchies_tmpfs()?;
                 attach(made.as_fd(), target.as_fd())?;
@@ -191,7 +196,11 @@ fn is_directory(fd: impl AsFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
-fn new_filesystem(mount: &MountPlan<'_>, target: BorrowedFd<'_>) -> Result<OwnedFd, Refusal> {
+fn new_filesystem(
+    mount: &MountPlan<'_>,
+    target: BorrowedFd<'_>,
+    label: Option<&str>,
+) -> Result<OwnedFd, Refusal> {
     let options = &mount.options;
     // On a host with the unified hierarchy alone, "cgroup" means that one.
     let kind = if mount.kind == "cgroup" { "cgroup2" } else { mount.kind };
@@ -210,6 +219,9 @@ fn new_filesystem(mount: &MountPlan<'_>, target: BorrowedFd<'_>) -> Result<Owned
             None => fs.flag(key),
         }
         .map_err(with_log)?;
+    }
+    if let Some(label) = label.filter(|_| LABELLED.contains(&kind)) {
+        fs.set("context", label).map_err(with_log)?;
     }
     if kind == "tmpfs" && options.value("mode").is_none() {
         // As the directory that it covers.

@@ -22,6 +22,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     Opt::flag("--no-new-privs", None, "Set no_new_privs"),
     Opt::value("--apparmor", None, "PROFILE", "AppArmor profile"),
     Opt::value("--process-label", None, "LABEL", "SELinux label"),
+    Opt::flag("--ignore-paused", None, "Wait with a paused container until it is resumed"),
     Opt::flag("--detach", Some("-d"), "Return when the program has started"),
     Opt::value("--pid-file", None, "FILE", "Write the process id there"),
     Opt::value("--console-socket", None, "PATH", "Unix socket that gets the terminal"),
@@ -35,17 +36,17 @@ pub(crate) fn exec(context: &Context, args: Args) -> Result<u8, Failure> {
     let container = context.store.container(&id)?;
     let spec = container.spec()?;
     let process = process(&args, spec.process.clone().unwrap_or_default())?;
-    let init = match (container.status(), container.process()) {
-        ("running", Some(init)) => init,
-        (status, _) => {
-            return Err(Failure::new(format_args!("cannot exec in a container that is {status}")));
-        }
-    };
+    let cannot = |why: &str| Failure::new(format_args!("cannot exec in a {why}"));
+    let init = container.process().ok_or_else(|| cannot("stopped container"))?;
+    let cgroup = container.cgroup();
+    // The new process would be frozen half-way in, and we would wait for it.
+    if !args.has("--ignore-paused") && cgroup.as_ref().is_some_and(super::list::is_frozen) {
+        return Err(cannot("paused container (resume it first, or use --ignore-paused)"));
+    }
     let detach = args.has("--detach");
     let socket = console_socket(&args, process.terminal, detach)?;
     let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let filter = filter.map(runtime::seccomp::compile).transpose().map_err(Failure::new)?;
-    let cgroup = container.cgroup();
     let foreground = if detach { None } else { Some(Foreground::new()?) };
     let request = ExecRequest {
         init: init.as_fd(),

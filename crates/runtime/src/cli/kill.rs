@@ -52,7 +52,8 @@ pub(crate) fn kill(context: &Context, args: Args) -> Result<u8, Failure> {
     if let (true, Some(cgroup)) = (args.has("--all"), container.cgroup()) {
         return kill_all(&cgroup, number, &id);
     }
-    let gone = || Failure::new(format_args!("container {id} is not running"));
+    // containerd looks for this phrase.
+    let gone = || Failure::new(format_args!("container not running: {id}"));
     let process = container.process().ok_or_else(gone)?;
     linux::event::send_signal(process.as_fd(), number).map_err(|error| match error.raw_os_error() {
         Some(libc::ESRCH) => gone(),
@@ -80,7 +81,7 @@ fn cgroup_of(context: &Context, args: &Args) -> Result<(String, runtime::cgroup:
     let id = args.container(0)?;
     let container = context.store.container(&id)?;
     if container.process().is_none() {
-        return Err(Failure::new(format_args!("container {id} is not running")));
+        return Err(Failure::new(format_args!("container not running: {id}")));
     }
     let cgroup = container.cgroup();
     let cgroup = cgroup.ok_or_else(|| Failure::new(format_args!("container {id} has no cgroup")))?;

@@ -59,7 +59,7 @@ impl Listed {
 }
 
 /// Whether a cgroup is frozen, on either version.
-fn is_frozen(cgroup: &runtime::cgroup::Cgroup) -> bool {
+pub(crate) fn is_frozen(cgroup: &runtime::cgroup::Cgroup) -> bool {
     let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
     let path = cgroup.path();
     read(format!("/sys/fs/cgroup/freezer{path}/freezer.state")).trim() == "FROZEN"

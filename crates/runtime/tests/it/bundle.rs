@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use oci::runtime::{Linux, Process, Spec};
+use oci::runtime::{IdMapping, Linux, Namespace, Process, Spec};
 
 /// Applets that tests use.
 const APPLETS: [&str; 32] = [
@@ -120,6 +120,16 @@ impl Bundle {
             options: options.iter().map(|&option| option.to_owned()).collect(),
             ..Default::default()
         });
+    }
+
+    /// Gives the container a user namespace of its own, and its files to the root of that.
+    pub(crate) fn with_user_namespace(&mut self) {
+        self.linux().namespaces.push(Namespace { kind: "user".into(), path: None });
+        let map = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65536 }];
+        self.linux().uid_mappings = map.clone();
+        self.linux().gid_mappings = map;
+        let status = Command::new("chown").args(["-R", "100000:100000"]).arg(self.root("")).status();
+        assert!(status.unwrap().success());
     }
 
     /// The runtime's binary with `words`.

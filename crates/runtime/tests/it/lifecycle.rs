@@ -33,7 +33,7 @@ fn a_container_is_created_started_killed_and_deleted() {
     let pid = fs::read_to_string(bundle.directory.join("pid")).unwrap();
     assert_eq!(state["pid"].to_string(), pid);
     assert_eq!(fs::read_to_string(bundle.directory.join("out")).unwrap(), "");
-    assert!(bundle.exec(&[&id, "true"]).fails(1).contains("cannot exec in a container that is created"));
+    bundle.exec(&[&id, "true"]).ok();
 
     bundle.call(&["start", &id]).ok();
     assert_eq!(bundle.state()["status"], "running");
@@ -45,12 +45,14 @@ fn a_container_is_created_started_killed_and_deleted() {
 
     bundle.call(&["pause", &id]).ok();
     assert_eq!(bundle.state()["status"], "paused");
+    assert!(bundle.exec(&[&id, "true"]).fails(1).contains("cannot exec in a paused container"));
     bundle.call(&["resume", &id]).ok();
     assert_eq!(bundle.state()["status"], "running");
 
     bundle.call(&["kill", &id, "KILL"]).ok();
     until("stopped", || bundle.state()["status"] == "stopped");
-    assert!(bundle.call(&["kill", &id]).fails(1).contains("is not running"));
+    assert!(bundle.exec(&[&id, "true"]).fails(1).contains("cannot exec in a stopped container"));
+    assert!(bundle.call(&["kill", &id]).fails(1).contains("container not running"));
     bundle.call(&["delete", &id]).ok();
     assert!(bundle.call(&["state", &id]).fails(1).contains("does not exist"));
     bundle.call(&["delete", "--force", &id]).ok();
@@ -112,6 +114,24 @@ fn exec_joins_every_namespace_and_the_cgroup() {
     assert!(pids.ends_with(":/"), "{out}");
     let children = bundle.exec(&[&id, "sh", "-c", "ls -d /proc/[0-9]* | grep -c ."]).ok();
     assert!(children.trim().parse::<u32>().unwrap() <= 4, "{children}");
+}
+
+#[test]
+fn exec_enters_user_and_time_namespaces() {
+    let mut bundle = Bundle::new("execuser");
+    bundle.with_user_namespace();
+    bundle.linux().namespaces.push(oci::runtime::Namespace { kind: "time".into(), path: None });
+    bundle.start();
+    let id = bundle.id.clone();
+    let init = bundle.state()["pid"].as_i64().unwrap();
+    let script = "id -u; readlink /proc/self/ns/user; readlink /proc/self/ns/time; grep CapBnd /proc/self/status; touch /made";
+    let out = bundle.exec(&["--user", "7", &id, "sh", "-c", "id -u"]).ok();
+    assert_eq!(out, "7\n");
+    let out = bundle.exec(&[&id, "sh", "-c", script]).ok();
+    let theirs = |kind: &str| fs::read_link(format!("/proc/{init}/ns/{kind}")).unwrap();
+    let expected =
+        format!("0\n{}\n{}\nCapBnd:\t0000000020000420\n", theirs("user").display(), theirs("time").display());
+    assert_eq!(out, expected);
 }
 
 #[test]

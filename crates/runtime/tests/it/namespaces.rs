@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use oci::runtime::{IdMapping, Namespace, TimeOffset};
+use oci::runtime::{Namespace, TimeOffset};
 
 use crate::bundle::Bundle;
 
@@ -93,23 +93,7 @@ fn a_missing_namespace_file_is_named() {
 
 fn with_user_namespace(name: &str) -> Bundle {
     let mut bundle = Bundle::new(name);
-    set_path(&mut bundle, "user", None);
-    let map = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65536 }];
-    bundle.linux().uid_mappings = map.clone();
-    bundle.linux().gid_mappings = map;
-    // The root of the container is somebody else outside.
-    let status = std::process::Command::new("chown")
-        .args(["-R", "100000:100000"])
-        .arg(bundle.root(""))
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let mut path = bundle.directory.clone();
-    while path.starts_with(std::env::temp_dir()) && path != std::env::temp_dir() {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.pop();
-    }
+    bundle.with_user_namespace();
     bundle
 }
 
