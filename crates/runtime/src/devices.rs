@@ -93,7 +93,8 @@ pub(crate) fn make_listed(
     devices: &[Device],
     in_user_namespace: bool,
 ) -> Result<(), StartError> {
-    for device in devices {
+    // A privileged container lists the host's; here it is the link to the container's own devpts.
+    for device in devices.iter().filter(|device| device.path != Path::new("/dev/ptmx")) {
         let path = device.path.display().to_string();
         make_device(root, device, in_user_namespace)
             .during(|| format!("error creating device {path}"))

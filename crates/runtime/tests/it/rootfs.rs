@@ -71,9 +71,12 @@ fn listed_devices_are_made_with_mode_and_owner() {
             gid: Some(8),
         },
         Device { kind: "p".into(), path: "/opt/fifo".into(), ..Device::default() },
+        // What a privileged container's list repeats.
+        Device { kind: "c".into(), path: "/dev/ptmx".into(), major: 5, minor: 2, ..Device::default() },
+        Device { kind: "c".into(), path: "/dev/null".into(), major: 1, minor: 3, ..Device::default() },
     ];
-    let out = bundle.run(&["stat", "-c", "%F %a %u:%g %t:%T", "/dev/net/tun", "/opt/fifo"]).ok();
-    assert_eq!(out, "character special file 640 7:8 a:c8\nfifo 666 0:0 0:0\n");
+    let out = bundle.run(&["stat", "-c", "%F %a %u:%g %t:%T", "/dev/net/tun", "/opt/fifo", "/dev/ptmx"]).ok();
+    assert_eq!(out, "character special file 640 7:8 a:c8\nfifo 666 0:0 0:0\nsymbolic link 777 0:0 0:0\n");
     assert!(fs::metadata(bundle.root("opt/fifo")).unwrap().file_type().is_fifo());
 }
 
