@@ -100,6 +100,7 @@ fn image_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/images/json", get_only(get(images::list)))
         .route("/images/create", post(images::create))
+        .route("/images/load", post(images::load))
         .route("/images/{*rest}", get_only(get(images::get)).post(images::post).delete(images::remove))
 }
 

@@ -53,8 +53,8 @@ pub struct Summary {
     pub created: i64,
     /// Ports.
     pub ports: Vec<Port>,
-    /// Bytes of the writable layer, with `size=1`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Bytes of the writable layer, with `size=1`; Docker leaves out a zero.
+    #[serde(skip_serializing_if = "none_or_zero")]
     pub size_rw: Option<i64>,
     /// Bytes in all, with `size=1`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +71,10 @@ pub struct Summary {
     pub network_settings: SummaryNetworks,
     /// Mounts.
     pub mounts: Vec<MountPoint>,
+}
+
+fn none_or_zero(value: &Option<i64>) -> bool {
+    matches!(value, None | Some(0))
 }
 
 /// Excerpt of the host configuration.

@@ -13,6 +13,7 @@ use oci::runtime::{ConsoleSize, Process};
 use serde::{Deserialize, Serialize};
 use shim::plan::ExecPlan;
 use shim::protocol::{Attach, Framing, ProcessState, Reply, Request, Target};
+use tokio::sync::Notify;
 
 use crate::capabilities;
 use crate::container::Container;
@@ -27,6 +28,9 @@ use crate::shim_client::{START_DEADLINE, ShimError};
 use crate::spec;
 use crate::state::State;
 use crate::supervise::container_event;
+
+/// How long an inspect waits for a start under way.
+const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One exec.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,11 +57,15 @@ enum Progress {
 
 /// All execs.
 #[derive(Debug, Default)]
-pub(crate) struct Execs(Mutex<HashMap<String, Exec>>);
+pub(crate) struct Execs {
+    all: Mutex<HashMap<String, Exec>>,
+    /// Somebody's progress has changed.
+    changed: Notify,
+}
 
 impl Execs {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Exec>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: &str) -> Result<Exec> {
@@ -71,6 +79,24 @@ impl Execs {
         if let Some(exec) = self.lock().get_mut(id) {
             exec.progress = progress;
         }
+        self.changed.notify_waiters();
+    }
+
+    /// An exec once a start under way has come to something, or after a second as it is then.
+    ///
+    /// A client hears from the shim that its program could not be started, and asks for the exit code before the engine
+    /// has heard the same.
+    async fn settled(&self, id: &str) -> Result<Exec> {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                match self.get(id) {
+                    Ok(exec) if exec.progress == Progress::Starting => changed.await,
+                    other => return other,
+                }
+            }
+        };
+        tokio::time::timeout(SETTLE_DEADLINE, wait).await.unwrap_or_else(|_| self.get(id))
     }
 
     /// A shim reports an end.
@@ -243,6 +269,7 @@ pub(crate) async fn start(
                 exec.progress = Progress::Running { pid };
             }
             drop(execs);
+            shared.execs.changed.notify_waiters();
             let command = exec.request.cmd.join(" ");
             shared.events.publish(container_event(
                 &record,
@@ -377,7 +404,7 @@ async fn tell_client(client: ClientStream, request: &ExecCreateRequest, message:
 
 /// How it stands; a running one is asked of the shim, so that an end is never reported late.
 pub(crate) async fn inspect(shared: &Shared, id: &str) -> Result<ExecInspect> {
-    let mut exec = shared.execs.get(id)?;
+    let mut exec = shared.execs.settled(id).await?;
     if matches!(exec.progress, Progress::Running { .. } | Progress::Starting)
         && let Ok(container) = shared.registry.find(&exec.container)
         && let Some(shim) = container.shim()

@@ -102,7 +102,7 @@ impl Supervisor {
 
     fn still_running(&self) -> EngineError {
         EngineError::conflict(format!(
-            "cannot remove container \"/{}\": container is running: stop the container before removing or force remove",
+            "cannot remove container \"{}\": container is running: stop the container before removing or force remove",
             self.container.record().name
         ))
     }
@@ -501,7 +501,12 @@ pub(crate) fn container_event(
 }
 
 fn denied_error(record: &Record, Denied(why): Denied) -> EngineError {
-    EngineError::conflict(format!("container {} {why}", record.id))
+    match why {
+        // Docker's words have a capital here, and its status is that of a failed engine.
+        "is not paused" => EngineError::new(ErrorKind::System, format!("Container {} {why}", record.id)),
+        "is already paused" => EngineError::conflict(format!("Container {} {why}", record.id)),
+        _ => EngineError::conflict(format!("container {} {why}", record.id)),
+    }
 }
 
 struct Started {

@@ -12,6 +12,18 @@ pub(crate) const MAX_HEAD: usize = (1 << 20) + 4096;
 /// Most headers of one request.
 const MAX_HEADERS: usize = 8192;
 
+/// Characters that a request's target has no right to have, escaped here.
+const UNESCAPED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 /// A parsed head.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -67,6 +79,8 @@ fn head(request: &httparse::Request<'_, '_>) -> Result<Head, Refused> {
     let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
     let target = request.path.unwrap_or_default();
+    // Go takes characters that should have been escaped, and people's curl lines have them.
+    let target = percent_encoding::utf8_percent_encode(target, UNESCAPED).to_string();
     let uri: Uri = target.parse().map_err(|_| Refused::BAD)?;
     if !escapes_are_valid(uri.path()) {
         return Err(Refused::BAD);
@@ -159,6 +173,12 @@ mod tests {
     #[test]
     fn the_host_may_be_an_escaped_socket_path() {
         assert_eq!(parsed("GET /_ping HTTP/1.1\r\nHost: %2Ftmp%2Fx.sock\r\n\r\n").uri.path(), "/_ping");
+    }
+
+    #[test]
+    fn a_target_may_have_characters_that_should_be_escaped() {
+        let head = parsed("GET /x?filters={\"a\":[\"b\"]}&y=ü HTTP/1.0\r\n\r\n");
+        assert_eq!(head.uri.query(), Some("filters=%7B%22a%22:[%22b%22]%7D&y=%C3%BC"));
     }
 
     #[test]

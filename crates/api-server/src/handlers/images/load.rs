@@ -33,11 +33,8 @@ pub(crate) async fn load(call: Call, body: Body) -> ApiResult {
         };
         match images.load(archive, &LoadOptions { platform }, &mut progress) {
             Ok(loaded) => {
-                for image in loaded {
-                    image.lines().iter().for_each(|line| tell(json!({ "stream": format!("{line}\n") })));
-                    if let Some(known) = images.get(&image.id) {
-                        announce(&app, &known, "load", &image.id.to_string());
-                    }
+                for known in loaded.iter().filter_map(|image| images.get(&image.id)) {
+                    announce(&app, &known, "load", &known.id.to_string());
                 }
             }
             Err(error) => tell(error_line(&error)),

@@ -3,6 +3,7 @@
 mod create;
 mod inspect;
 mod list;
+mod load;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use oci::reference::{Reference, ReferenceError};
 
 pub(crate) use create::create;
 pub(crate) use list::list;
+pub(crate) use load::load;
 
 use crate::app::App;
 use crate::call::{self, Call};
