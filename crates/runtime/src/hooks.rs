@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use linux::clone::{CloneArgs, spawn};
+use linux::clone::{Child, CloneArgs, spawn};
 use oci::runtime::{Hook, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -38,26 +38,7 @@ enum Outcome {
 }
 
 fn run_one(hook: &Hook, state: &[u8]) -> io::Result<Outcome> {
-    let c_string = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::from);
-    let path = c_string(hook.path.as_os_str().as_bytes())?;
-    let args = match &hook.args[..] {
-        [] => vec![path.clone()],
-        args => args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_, _>>()?,
-    };
-    let env = hook.env.iter().map(|var| c_string(var.as_bytes())).collect::<Result<Vec<_>, _>>()?;
-    // A file in memory takes any amount at once; a pipe would need somebody to feed it.
-    let input = File::from(linux::memfd::sealed("state", &[state])?);
-    io::Seek::seek(&mut &input, io::SeekFrom::Start(0))?;
-    let child = spawn(&CloneArgs::default(), |forked| {
-        forked.reset_signals();
-        // A group of its own, so that what a hook has started goes with it.
-        let _ = rustix::process::setsid();
-        if rustix::stdio::dup2_stdin(&input).is_err() || linux::clone::close_on_exec_from(3).is_err() {
-            return 126;
-        }
-        let error = linux::process::execve(&path, &args, &env);
-        error.raw_os_error().map_or(126, |errno| if errno == libc::ENOENT { 127 } else { 126 })
-    })?;
+    let child = start(hook, state)?;
     let limit = hook
         .timeout
         .map(|seconds| Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: 0 });
@@ -80,5 +61,29 @@ fn run_one(hook: &Hook, state: &[u8]) -> io::Result<Outcome> {
         (true, Some(127), _) => Outcome::Failed("no such file or directory (exit status 127)".into()),
         (true, Some(code), _) => Outcome::Failed(format!("exit status {code}")),
         (true, None, signal) => Outcome::Failed(format!("signal {}", signal.unwrap_or_default())),
+    })
+}
+
+/// Starts a hook in a process group of its own.
+fn start(hook: &Hook, state: &[u8]) -> io::Result<Child> {
+    let c_string = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::from);
+    let path = c_string(hook.path.as_os_str().as_bytes())?;
+    let args = match &hook.args[..] {
+        [] => vec![path.clone()],
+        args => args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_, _>>()?,
+    };
+    let env = hook.env.iter().map(|var| c_string(var.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    // A file in memory takes any amount at once; a pipe would need somebody to feed it.
+    let input = File::from(linux::memfd::sealed("state", &[state])?);
+    io::Seek::seek(&mut &input, io::SeekFrom::Start(0))?;
+    spawn(&CloneArgs::default(), |forked| {
+        forked.reset_signals();
+        // So that what a hook has started goes with it.
+        let _ = rustix::process::setsid();
+        if rustix::stdio::dup2_stdin(&input).is_err() || linux::clone::close_on_exec_from(3).is_err() {
+            return 126;
+        }
+        let error = linux::process::execve(&path, &args, &env);
+        error.raw_os_error().map_or(126, |errno| if errno == libc::ENOENT { 127 } else { 126 })
     })
 }

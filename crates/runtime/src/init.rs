@@ -82,14 +82,13 @@ pub(crate) fn run(
     channel: BorrowedFd<'_>,
     forked: &Forked,
 ) -> i32 {
-    let plan = setup.plan;
     let fail = |to: BorrowedFd<'_>, error: StartError| {
         // Without a listener there is nobody left to tell.
         let _ = channel::report(to, &Report::Failed(error.in_phase(Phase::Init)));
         1
     };
     let (gate, first_private, new_keyring) = (setup.gate, 3 + setup.preserve_fds, !setup.no_new_keyring);
-    let hooks = setup.hooks.zip(plan.spec.hooks.as_ref());
+    let (plan, hooks) = (setup.plan, setup.hooks.zip(setup.plan.spec.hooks.as_ref()));
     let entered = entrance.map_or(Ok(()), Entrance::enter);
     let prepared = entered.and_then(|()| prepare(setup, channel, forked)).and_then(|master| {
         if !plan.namespaces.new.contains(ThreadNameSpaceType::USER) {
@@ -100,28 +99,30 @@ pub(crate) fn run(
         channel::report(channel, &Report::Ready(master)).during(|| "report to the runtime".to_owned())?;
         Ok(ready)
     });
-    let ready = match prepared {
+    let (ready, caller) = match prepared.and_then(|ready| Ok((ready, await_caller(gate)?))) {
         Ok(ready) => ready,
         Err(error) => return fail(channel, error),
     };
-    let caller = gate.map(|gate| {
-        rustix::io::retry_on_intr(|| rustix::net::accept_with(gate, rustix::net::SocketFlags::CLOEXEC))
-    });
-    let caller = match caller.transpose() {
-        Ok(caller) => caller,
-        Err(error) => return fail(channel, StartError::new("wait for start", error.into())),
-    };
     let starter = caller.as_ref().map_or(channel, AsFd::as_fd);
-    if let Err(error) = channel::await_command(starter, Command::Start) {
-        return fail(starter, StartError::new("wait for start", error));
-    }
-    if let Some((state, hooks)) = hooks
-        && let Err(error) =
+    let started = channel::await_command(starter, Command::Start).during(|| "wait for start".to_owned());
+    let hooked = started.and_then(|()| match hooks {
+        Some((state, hooks)) => {
             crate::hooks::run("startContainer", &hooks.start_container, &as_seen_here(state, "created"))
-    {
-        return fail(starter, error);
+        }
+        None => Ok(()),
+    });
+    match hooked {
+        Ok(()) => fail(starter, ready.run()),
+        Err(error) => fail(starter, error),
     }
-    fail(starter, ready.run())
+}
+
+/// With a gate: waits until somebody connects to it.
+fn await_caller(gate: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, StartError> {
+    let accept = |gate| {
+        rustix::io::retry_on_intr(|| rustix::net::accept_with(gate, rustix::net::SocketFlags::CLOEXEC))
+    };
+    gate.map(accept).transpose().during(|| "wait for start".to_owned())
 }
 
 /// The state for a hook that runs in the container's namespaces: with the pid that is valid there.

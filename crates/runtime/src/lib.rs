@@ -9,6 +9,11 @@
 //! - [`seccomp`]: compile a filter to a BPF program
 //! - [`users`]: Docker's `user[:group]` strings, resolved in a container's root
 //! - [`error`]: [`StartError`], which says what failed on what, in the words clients look for
+//!
+//! Inside, in the order in which a start passes them: `plan` (pure: what will be done; with `mount_options`),
+//! `sources` and `cgroup_mount` (what is taken from the host, as descriptors), `namespaces`, `init` (the new process;
+//! `channel` is its line to the runtime), `beneath` (paths that stay inside), `mounts`, `copy_up`, `devices`, `masks`,
+//! `hooks`, `identity` (from a runtime's process to the container's own), `program` (what to run, and why it does not).
 
 mod beneath;
 pub mod cgroup;

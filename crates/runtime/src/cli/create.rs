@@ -198,12 +198,7 @@ impl NewContainer {
         args: &Args,
         gate: Option<OwnedFd>,
     ) -> Result<Init, Failure> {
-        let linux = bundle.spec.linux.clone().unwrap_or_default();
-        let path = cgroup_path(linux.cgroups_path.as_deref(), &self.id);
-        let resources = linux.resources.unwrap_or_default();
-        // Removed again by name when making it fails half-way.
-        self.cgroup = Some(Cgroup::open(&path));
-        self.cgroup = Some(Cgroup::create(&path, &resources).naming(|| format!("create cgroup {path}"))?);
+        self.make_cgroup(&bundle.spec)?;
         let state = State {
             oci_version: oci::runtime::OCI_VERSION.to_owned(),
             id: self.id.clone(),
@@ -234,6 +229,14 @@ impl NewContainer {
             context.log.warning(warning);
         }
         Ok(init)
+    }
+
+    fn make_cgroup(&mut self, spec: &Spec) -> Result<(), Failure> {
+        let linux = spec.linux.clone().unwrap_or_default();
+        let path = cgroup_path(linux.cgroups_path.as_deref(), &self.id);
+        let resources = linux.resources.unwrap_or_default();
+        self.cgroup = Some(Cgroup::create(&path, &resources).naming(|| format!("create cgroup {path}"))?);
+        Ok(())
     }
 
     fn record(&self, bundle: &Bundle, init: &Init, args: &Args) -> Result<(), Failure> {

@@ -301,11 +301,18 @@ fn an_oom_kill_is_counted() {
 fn use_is_accounted() {
     let tree = Tree::new(Host::current(), "stats");
     let cgroup = tree.create("c", r#"{"memory": {"limit": 67108864}, "pids": {"limit": 9}}"#).unwrap();
-    let program = Program::shell("read go; while :; do :; done");
+    let program = Program::shell("read go; x=$(head -c 2000000 /dev/zero | tr '\\0' x); while :; do :; done");
     cgroup.add(program.pid()).unwrap();
     let mut program = program;
     program.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
-    until("it has used time", || cgroup.stats().cpu.total > 10_000_000);
+    // The kernel charges memory in batches, and counts late.
+    until("it has used time and memory", || {
+        let stats = cgroup.stats();
+        stats.cpu.total > 10_000_000
+            && stats.cpu.user > 0
+            && stats.memory.usage > 0
+            && stats.pids.current == 1
+    });
     let stats = cgroup.stats();
     assert_eq!((stats.pids.current, stats.pids.limit), (1, Some(9)));
     assert_eq!(stats.memory.limit, Some(67_108_864));

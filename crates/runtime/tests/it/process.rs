@@ -161,9 +161,12 @@ fn limits_are_set_and_an_impossible_one_is_named() {
         Rlimit { kind: "RLIMIT_NOFILE".into(), soft: 99, hard: 111 },
         Rlimit { kind: "RLIMIT_CORE".into(), soft: 0, hard: 0 },
     ];
-    let text = bundle.run(&["cat", "/proc/self/limits"]).ok();
-    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert!(line("Max open files").contains("99") && line("Max open files").contains("111"));
+    for uid in [0, 1000] {
+        bundle.process().user.uid = uid;
+        let text = bundle.run(&["cat", "/proc/self/limits"]).ok();
+        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(line("Max open files").contains("99") && line("Max open files").contains("111"), "uid {uid}");
+    }
     bundle.process().rlimits = vec![Rlimit { kind: "RLIMIT_BOGUS".into(), soft: 1, hard: 1 }];
     assert!(bundle.run(&["true"]).fails(125).contains("set rlimit RLIMIT_BOGUS: there is no such limit"));
     // CAP_SYS_RESOURCE, which this machine may not give.
