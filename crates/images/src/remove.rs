@@ -24,7 +24,8 @@ pub struct ImageUser {
     pub running: bool,
 }
 
-/// Asks which container uses an image; a running one is preferred.
+/// Asks which container uses an image; a running one is preferred. Called with the store locked against changes, so it
+/// must not add, tag or remove images itself; asking for images is fine.
 pub type UsedBy<'a> = &'a dyn Fn(&ImageId) -> Option<ImageUser>;
 
 /// What was removed, in order; each is a line of Docker's output.
@@ -106,13 +107,13 @@ impl Images {
         let mut detached = Vec::new();
         {
             let _changing = self.changing();
-            let unused: Vec<ImageId> = {
+            let not_held: Vec<ImageId> = {
                 let index = self.index();
-                let free = |id: &ImageId| !index.held_images.contains(id) && used_by(id).is_none();
-                index.hidden().map(|image| image.id.clone()).filter(free).collect()
+                let ids = index.hidden().map(|image| image.id.clone());
+                ids.filter(|id| !index.held_images.contains(id)).collect()
             };
-            for id in unused {
-                detached.extend(self.delete_rows(&id)?);
+            for id in not_held.iter().filter(|id| used_by(id).is_none()) {
+                detached.extend(self.delete_rows(id)?);
             }
         }
         drop(detached);
@@ -202,7 +203,9 @@ impl Removal<'_> {
             self.untag(name)?;
         }
         let chains = self.chains_only_of(&image);
-        let kept = (self.used_by)(id).is_some() || self.images.index().held_images.contains(id);
+        // In this order: whoever drops a hold has become a user before.
+        let held = self.images.index().held_images.contains(id);
+        let kept = held || (self.used_by)(id).is_some();
         if kept {
             let row = id.clone();
             let hidden = self.images.database().write_durable(move |tx| rows::hide_image(tx, &row));
@@ -240,6 +243,8 @@ impl Removal<'_> {
     }
 
     fn conflict(&self, id: &ImageId, checks: Checks) -> Option<Conflict> {
+        // Asked first: the caller takes locks of its own, under which it may ask for images.
+        let user = (self.used_by)(id);
         let index = self.images.index();
         if index.children(id).next().is_some() {
             return Some(Conflict {
@@ -248,7 +253,6 @@ impl Removal<'_> {
                 reason: "image has dependent child images".to_owned(),
             });
         }
-        let user = (self.used_by)(id);
         if let Some(user) = user.as_ref().filter(|user| user.running) {
             let reason = format!("image is being used by running container {}", short(&user.container));
             return Some(Conflict { hard: true, used: true, reason });
