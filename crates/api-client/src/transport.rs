@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use api_types::{MAX_API_VERSION, system::ErrorResponse};
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct Client {
     settings: Settings,
     version: Mutex<Version>,
     idle: Mutex<Option<SendRequest<RequestBody>>>,
+    /// An engine has answered.
+    reached: AtomicBool,
 }
 
 /// The API version in use.
@@ -140,7 +143,13 @@ impl Client {
             settled: settings.version.is_some(),
             text: settings.version.clone().unwrap_or_else(|| MAX_API_VERSION.to_owned()),
         };
-        Self { endpoint, settings, version: Mutex::new(version), idle: Mutex::new(None) }
+        Self {
+            endpoint,
+            settings,
+            version: Mutex::new(version),
+            idle: Mutex::new(None),
+            reached: AtomicBool::new(false),
+        }
     }
 
     /// Where the engine listens.
@@ -327,7 +336,9 @@ impl Client {
     async fn connect(&self) -> Result<SendRequest<RequestBody>, ClientError> {
         match &self.endpoint {
             Endpoint::Unix(path) => {
-                let stream = match (UnixStream::connect(path).await, &self.settings.unreachable) {
+                // An engine that was there and is gone has been stopped by somebody: it is not started again.
+                let start = self.settings.unreachable.as_ref().filter(|_| !self.reached.load(Relaxed));
+                let stream = match (UnixStream::connect(path).await, start) {
                     (Ok(stream), _) => stream,
                     (Err(error), Some(start)) if nobody_listens(&error) => {
                         start(&error).map_err(ClientError::NotStarted)?;
@@ -335,6 +346,7 @@ impl Client {
                     }
                     (Err(error), _) => return Err(self.connect_error(error)),
                 };
+                self.reached.store(true, Relaxed);
                 self.handshake(stream).await
             }
             Endpoint::Tcp { host, port } => {

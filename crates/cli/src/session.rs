@@ -6,9 +6,11 @@
 //!
 //! - [`terminal`]: raw mode, for as long as a terminal is attached
 //! - [`detach`]: the key sequence that leaves a container running
+//! - [`ending`]: the exit code, also when the daemon dies before the container
 //! - [`signals`]: signals to the container, window size to its terminal
 
 pub(crate) mod detach;
+pub(crate) mod ending;
 pub(crate) mod signals;
 pub(crate) mod terminal;
 

@@ -9,11 +9,10 @@ use crate::context::Context;
 use crate::error::{CommandError, FAILURE, Outcome};
 use crate::flags::{Flag, Tables, flag};
 use crate::session::detach::Detach;
+use crate::session::ending::Ending;
 use crate::session::signals::{self, Signals, Terminal};
 use crate::session::{DETACHED, End, Session, Streams};
 use crate::ui::{self, Ui};
-
-use super::run::exit_code;
 
 /// Values of the flags.
 #[derive(Debug, Default)]
@@ -71,7 +70,11 @@ impl Command for Attach {
                     drop(session);
                     Err(CommandError::new(DETACHED))
                 }
-                End::Closed => exit_code(wait).await.map_err(|error| error.with_code(FAILURE)),
+                End::Closed => {
+                    let ending = Ending::new(engine, container, WaitCondition::NotRunning);
+                    ending.streams_ended();
+                    ending.exit_code(wait).await.map_err(|error| error.with_code(FAILURE))
+                }
             },
             code = signals.handle(engine, proxy.then_some(container)) => Ok(code),
             () = signals::follow_window(engine, tty, Terminal::Container(container)) => Ok(0),

@@ -1,5 +1,7 @@
 //! `exec`: runs one more program in a running container.
 
+use std::time::Duration;
+
 use api_client::Client;
 use api_types::exec::{ExecCreateRequest, ExecStartRequest};
 
@@ -131,11 +133,19 @@ async fn run_attached(engine: &Client, id: &str, body: &ExecCreateRequest) -> Ou
 }
 
 async fn exit_code(engine: &Client, id: &str) -> Outcome {
-    match engine.inspect_exec(id).await {
-        // An exit code is what is left of it in eight bits.
-        Ok(found) => Ok(u8::try_from(found.exit_code.unwrap_or(0) & 0xff).unwrap_or(u8::MAX)),
-        // The engine went away while the program ran; what became of it is not known.
-        Err(error) if error.is_unreachable() => Ok(u8::MAX),
-        Err(error) => Err(error.into()),
+    // The program's streams outlive a daemon that dies: the next one knows how it ended.
+    let mut patience = 100;
+    loop {
+        match engine.inspect_exec(id).await {
+            // An exit code is what is left of it in eight bits.
+            Ok(found) => return Ok(u8::try_from(found.exit_code.unwrap_or(0) & 0xff).unwrap_or(u8::MAX)),
+            Err(error) if error.is_unreachable() && patience > 0 => {
+                patience -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            // What became of it is not known.
+            Err(error) if error.is_unreachable() => return Ok(u8::MAX),
+            Err(error) => return Err(error.into()),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use api_client::Client;
-use api_client::containers::{AttachOptions, WaitCondition};
+use api_client::containers::{AttachOptions, Wait, WaitCondition};
 use api_types::container::CreateRequest;
 
 use crate::command::{Arity, Command};
@@ -12,6 +12,7 @@ use crate::error::{CommandError, NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, Outcome
 use crate::flags::{Flag, Order, Tables, flag};
 use crate::request::flags::{CONTAINER_FLAGS, ContainerArgs};
 use crate::session::detach::Detach;
+use crate::session::ending::Ending;
 use crate::session::signals::{self, Signals, Terminal};
 use crate::session::{End, Session, Streams};
 use crate::ui::{self, Ui};
@@ -140,20 +141,24 @@ async fn run_attached(
         }
         return Err(container_failure(program, &error.to_string()));
     }
+    let ending = Ending::new(engine, id, condition);
     tokio::select! {
-        outcome = outcome(&mut session, wait, streams) => outcome,
+        outcome = outcome(&mut session, &ending, wait, streams) => outcome,
         code = signals.handle(engine, proxy.then_some(id)) => Ok(code),
         () = signals::follow_window(engine, streams.tty, Terminal::Container(id)) => Ok(0),
     }
 }
 
 /// Waits for the end of the streams and of the container.
-async fn outcome(session: &mut Session, wait: api_client::containers::Wait, streams: &Streams) -> Outcome {
-    let mut status = std::pin::pin!(exit_code(wait));
+async fn outcome(session: &mut Session, ending: &Ending<'_>, wait: Wait, streams: &Streams) -> Outcome {
+    let mut status = std::pin::pin!(ending.exit_code(wait));
     tokio::select! {
         end = session.end() => match end? {
             End::Detached => Ok(0),
-            End::Closed => status.await,
+            End::Closed => {
+                ending.streams_ended();
+                status.await
+            }
         },
         code = &mut status => {
             let code = code?;
@@ -165,16 +170,4 @@ async fn outcome(session: &mut Session, wait: api_client::containers::Wait, stre
             Ok(code)
         }
     }
-}
-
-/// The container's exit code.
-pub(super) async fn exit_code(wait: api_client::containers::Wait) -> Outcome {
-    let failed = |why: String| CommandError::new(why).with_code(OWN_FAILURE);
-    let answer =
-        wait.result().await.map_err(|error| failed(format!("error waiting for container: {error}")))?;
-    if let Some(error) = answer.error {
-        return Err(failed(format!("Error waiting for container: {}", error.message)));
-    }
-    // An exit code is what is left of it in eight bits.
-    Ok(u8::try_from(answer.status_code & 0xff).unwrap_or(OWN_FAILURE))
 }

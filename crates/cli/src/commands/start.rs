@@ -10,11 +10,10 @@ use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::flags::{Flag, Tables, flag};
 use crate::session::detach::Detach;
+use crate::session::ending::Ending;
 use crate::session::signals::{self, Signals, Terminal};
 use crate::session::{End, Session, Streams};
 use crate::ui::Ui;
-
-use super::run::exit_code;
 
 /// Values of the flags.
 #[derive(Debug, Default)]
@@ -98,7 +97,11 @@ async fn start_attached(engine: &Client, container: &str, interactive: bool, det
     tokio::select! {
         end = session.end() => match end? {
             End::Detached => Ok(0),
-            End::Closed => exit_code(wait).await,
+            End::Closed => {
+                let ending = Ending::new(engine, id, condition);
+                ending.streams_ended();
+                ending.exit_code(wait).await
+            }
         },
         code = signals.handle(engine, (!tty).then_some(id)) => Ok(code),
         () = signals::follow_window(engine, tty, Terminal::Container(id)) => Ok(0),
