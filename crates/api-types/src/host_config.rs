@@ -85,6 +85,7 @@ pub struct HostConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sysctls: Option<BTreeMap<String, String>>,
     /// Runtime's name.
+    #[serde(skip_serializing_if = "is_default")]
     pub runtime: String,
     /// Windows only.
     pub isolation: String,

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::autostart;
 use crate::command::{self, Command, Invocation};
 use crate::commands;
 use crate::context::{Context, GLOBAL_FLAGS, Globals};
@@ -79,6 +80,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         _ => "corten",
     };
     let mut ui = Ui::stdio();
+    if words == [autostart::LAUNCHER] {
+        ui.tell(&autostart::launch());
+        return ExitCode::from(FAILURE);
+    }
     let code = dispatch(program, words, &mut ui);
     // What could not be written has been told or is of no interest to anyone.
     let _ = ui.flush();

@@ -213,6 +213,14 @@ fn parse_ulimit(text: &str) -> Result<Ulimit, String> {
     Ok(Ulimit { name: name.to_owned(), soft, hard })
 }
 
+/// A capability in the form in which the kernel names it; the engine judges whether it exists.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a check")]
+pub(crate) fn normal_capability(text: &str) -> Result<String, String> {
+    let name = text.trim().to_uppercase();
+    let is_whole = matches!(name.as_str(), "ALL" | "RESET") || name.starts_with("CAP_");
+    Ok(if is_whole { name } else { format!("CAP_{name}") })
+}
+
 /// Checks a kernel parameter that a container may have of its own.
 pub(crate) fn check_sysctl(text: &str) -> Result<String, String> {
     const NAMES: [&str; 8] = [

@@ -146,8 +146,8 @@ pub(crate) const CONTAINER_FLAGS: &[Flag<ContainerArgs>] = &[
         "blkio-weight-device",
         "Relative weight of block I/O on one device, PATH:WEIGHT"
     ),
-    flag!(ContainerArgs, cap_add, "cap-add", "Add a Linux capability"),
-    flag!(ContainerArgs, cap_drop, "cap-drop", "Drop a Linux capability"),
+    flag!(ContainerArgs, cap_add via device::normal_capability, "cap-add", "Add a Linux capability"),
+    flag!(ContainerArgs, cap_drop via device::normal_capability, "cap-drop", "Drop a Linux capability"),
     flag!(ContainerArgs, cgroup_parent, "cgroup-parent", "Put the container's cgroup below this one"),
     flag!(
         ContainerArgs,

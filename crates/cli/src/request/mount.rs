@@ -138,8 +138,10 @@ fn bind(mount: &mut MountRequest) -> &mut BindOptions {
     mount.bind_options.get_or_insert_with(BindOptions::default)
 }
 
+/// Docker's client names a driver, without a name, with every option of a volume.
 fn volume(mount: &mut MountRequest) -> &mut VolumeOptions {
-    mount.volume_options.get_or_insert_with(VolumeOptions::default)
+    let driver_config = Some(DriverConfig::default());
+    mount.volume_options.get_or_insert_with(|| VolumeOptions { driver_config, ..VolumeOptions::default() })
 }
 
 fn driver(mount: &mut MountRequest) -> &mut DriverConfig {

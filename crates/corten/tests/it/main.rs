@@ -3,6 +3,7 @@
 //! Every test has a host of its own (see `testkit`) and fails when anything of it is left at the end. The programs
 //! must be built: `cargo build -p corten -p shim -p runtime`.
 
+mod client;
 mod daemon_death;
 mod docker_client;
 mod errors;
