@@ -278,6 +278,9 @@ pub struct WaitResponse {
     /// Set when the wait itself failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<WaitError>,
+    /// Ours, and only when there is something: why the container ended as it did, for people to read.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub explanation: String,
 }
 
 /// Why a wait failed.

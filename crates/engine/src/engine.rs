@@ -29,7 +29,7 @@ use crate::params::{
 use crate::reconcile;
 use crate::registry::Registry;
 use crate::shared::{Filters, Shared, private_dir};
-use crate::state::State;
+use crate::state::{State, WaitEnd};
 use crate::store::Store;
 use crate::top;
 
@@ -205,8 +205,12 @@ impl Engine {
         lifecycle::remove(&self.shared, &self.find(name)?, options).await
     }
 
-    /// Registers the wait before it returns, so that headers can be sent; the receiver gives the exit code once.
-    pub async fn wait(&self, name: &str, condition: WaitCondition) -> Result<oneshot::Receiver<Result<i32>>> {
+    /// Registers the wait before it returns, so that headers can be sent; the receiver gives the end once.
+    pub async fn wait(
+        &self,
+        name: &str,
+        condition: WaitCondition,
+    ) -> Result<oneshot::Receiver<Result<WaitEnd>>> {
         Ok(lifecycle::wait(&*self.find(name)?, condition))
     }
 

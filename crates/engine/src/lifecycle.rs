@@ -15,7 +15,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::params::{RemoveOptions, WaitCondition};
 use crate::shared::Shared;
 use crate::signals;
-use crate::state::State;
+use crate::state::{State, WaitEnd};
 use crate::supervise::container_event;
 
 /// How long the end of a killed process may take to be reported before the shim is looked at.
@@ -237,8 +237,8 @@ pub(crate) async fn remove(
     }
 }
 
-/// Waits as `condition` says; the receiver gives the exit code once.
-pub(crate) fn wait(container: &Container, condition: WaitCondition) -> oneshot::Receiver<Result<i32>> {
+/// Waits as `condition` says; the receiver gives the end once.
+pub(crate) fn wait(container: &Container, condition: WaitCondition) -> oneshot::Receiver<Result<WaitEnd>> {
     let (mut sender, receiver) = oneshot::channel();
     let mut watch = container.watch();
     let exits = watch.borrow().exits;
@@ -246,7 +246,10 @@ pub(crate) fn wait(container: &Container, condition: WaitCondition) -> oneshot::
         let over = watch.wait_for(|now| is_over(now, condition, exits));
         let code = tokio::select! {
             over = over => match over {
-                Ok(now) => Ok(now.record.state.exit_code()),
+                Ok(now) => Ok(WaitEnd {
+                    exit_code: now.record.state.exit_code(),
+                    explanation: now.record.state.error().to_owned(),
+                }),
                 Err(_) => Err(EngineError::system("cannot wait", "the engine is shutting down")),
             },
             () = sender.closed() => return,

@@ -60,6 +60,15 @@ pub struct Ended {
     pub finished_at: i64,
 }
 
+/// What a wait for a container's end brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitEnd {
+    /// 0 … 255.
+    pub exit_code: i32,
+    /// What people should know about it; empty: nothing.
+    pub explanation: String,
+}
+
 /// A start that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

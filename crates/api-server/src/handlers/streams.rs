@@ -85,7 +85,9 @@ pub(crate) async fn wait(call: Call) -> ApiResult {
     let ended = call.app.engine.wait(call.name(), condition).await?;
     let answer = ended.map(|ended| {
         let response = match ended {
-            Ok(Ok(code)) => WaitResponse { status_code: code.into(), error: None },
+            Ok(Ok(end)) => {
+                WaitResponse { status_code: end.exit_code.into(), error: None, explanation: end.explanation }
+            }
             Ok(Err(error)) => failed_wait(error.message()),
             // The engine is being shut down.
             Err(_) => failed_wait("the engine stopped"),
@@ -100,7 +102,8 @@ pub(crate) async fn wait(call: Call) -> ApiResult {
 }
 
 fn failed_wait(message: &str) -> WaitResponse {
-    WaitResponse { status_code: 125, error: Some(WaitError { message: message.to_owned() }) }
+    let error = Some(WaitError { message: message.to_owned() });
+    WaitResponse { status_code: 125, error, explanation: String::new() }
 }
 
 /// A body with one part for each message.

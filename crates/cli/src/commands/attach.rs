@@ -73,7 +73,9 @@ impl Command for Attach {
                 End::Closed => {
                     let ending = Ending::new(engine, container, WaitCondition::NotRunning);
                     ending.streams_ended();
-                    ending.exit_code(wait).await.map_err(|error| error.with_code(FAILURE))
+                    let ended = ending.wait(wait).await.map_err(|error| error.with_code(FAILURE))?;
+                    drop(session);
+                    ended.tell(ui)
                 }
             },
             code = signals.handle(engine, proxy.then_some(container)) => Ok(code),

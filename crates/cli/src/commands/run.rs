@@ -12,7 +12,7 @@ use crate::error::{CommandError, NOT_EXECUTABLE, NOT_FOUND, OWN_FAILURE, Outcome
 use crate::flags::{Flag, Order, Tables, flag};
 use crate::request::flags::{CONTAINER_FLAGS, ContainerArgs};
 use crate::session::detach::Detach;
-use crate::session::ending::Ending;
+use crate::session::ending::{Ended, Ending};
 use crate::session::signals::{self, Signals, Terminal};
 use crate::session::{End, Session, Streams};
 use crate::ui::{self, Ui};
@@ -61,7 +61,7 @@ impl Command for Run {
                 started.map_err(|error| container_failure(program, &error.to_string()))?;
                 Ok(0)
             }
-            Some(streams) => run_attached(engine, &id, &args, &streams, program).await,
+            Some(streams) => run_attached(engine, &id, &args, &streams, program).await?.tell(ui),
         }
     }
 }
@@ -118,7 +118,7 @@ async fn run_attached(
     args: &ContainerArgs,
     streams: &Streams,
     program: &str,
-) -> Outcome {
+) -> Result<Ended, CommandError> {
     let proxy = args.sig_proxy.unwrap_or(true);
     let mut signals = if proxy { Signals::to_pass_on() } else { Signals::that_end() };
     let options = AttachOptions {
@@ -144,30 +144,35 @@ async fn run_attached(
     let ending = Ending::new(engine, id, condition);
     tokio::select! {
         outcome = outcome(&mut session, &ending, wait, streams) => outcome,
-        code = signals.handle(engine, proxy.then_some(id)) => Ok(code),
-        () = signals::follow_window(engine, streams.tty, Terminal::Container(id)) => Ok(0),
+        code = signals.handle(engine, proxy.then_some(id)) => Ok(Ended::with(code)),
+        () = signals::follow_window(engine, streams.tty, Terminal::Container(id)) => Ok(Ended::with(0)),
     }
 }
 
 /// Waits for the end of the streams and of the container.
-async fn outcome(session: &mut Session, ending: &Ending<'_>, wait: Wait, streams: &Streams) -> Outcome {
-    let mut status = std::pin::pin!(ending.exit_code(wait));
+async fn outcome(
+    session: &mut Session,
+    ending: &Ending<'_>,
+    wait: Wait,
+    streams: &Streams,
+) -> Result<Ended, CommandError> {
+    let mut status = std::pin::pin!(ending.wait(wait));
     tokio::select! {
         end = session.end() => match end? {
-            End::Detached => Ok(0),
+            End::Detached => Ok(Ended::with(0)),
             End::Closed => {
                 ending.streams_ended();
                 status.await
             }
         },
-        code = &mut status => {
-            let code = code?;
+        ended = &mut status => {
+            let ended = ended?;
             // Output may still be under way; without output there is nothing to wait for.
             if !streams.stdout && !streams.stderr {
                 session.hang_up();
             }
             let _ = session.end().await;
-            Ok(code)
+            Ok(ended)
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::flags::{Flag, Tables, flag};
 use crate::session::detach::Detach;
-use crate::session::ending::Ending;
+use crate::session::ending::{Ended, Ending};
 use crate::session::signals::{self, Signals, Terminal};
 use crate::session::{End, Session, Streams};
 use crate::ui::Ui;
@@ -50,7 +50,7 @@ impl Command for Start {
             return start_all(engine, &operands, ui).await;
         }
         match operands.as_slice() {
-            [container] => start_attached(engine, container, args.interactive, keys).await,
+            [container] => start_attached(engine, container, args.interactive, keys).await?.tell(ui),
             _ => Err(CommandError::new("you cannot start and attach multiple containers at once")),
         }
     }
@@ -73,7 +73,12 @@ async fn start_all(engine: &Client, containers: &[String], ui: &mut Ui) -> Outco
     Err(CommandError::new(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
-async fn start_attached(engine: &Client, container: &str, interactive: bool, detach_keys: String) -> Outcome {
+async fn start_attached(
+    engine: &Client,
+    container: &str,
+    interactive: bool,
+    detach_keys: String,
+) -> Result<Ended, CommandError> {
     let found = engine.inspect_container(container).await?;
     let id = found.id.as_str();
     let tty = found.config.tty;
@@ -96,14 +101,14 @@ async fn start_attached(engine: &Client, container: &str, interactive: bool, det
     }
     tokio::select! {
         end = session.end() => match end? {
-            End::Detached => Ok(0),
+            End::Detached => Ok(Ended::with(0)),
             End::Closed => {
                 let ending = Ending::new(engine, id, condition);
                 ending.streams_ended();
-                ending.exit_code(wait).await
+                ending.wait(wait).await
             }
         },
-        code = signals.handle(engine, (!tty).then_some(id)) => Ok(code),
-        () = signals::follow_window(engine, tty, Terminal::Container(id)) => Ok(0),
+        code = signals.handle(engine, (!tty).then_some(id)) => Ok(Ended::with(code)),
+        () = signals::follow_window(engine, tty, Terminal::Container(id)) => Ok(Ended::with(0)),
     }
 }

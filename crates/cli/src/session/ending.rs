@@ -11,11 +11,36 @@ use api_client::containers::{Wait, WaitCondition};
 use api_client::{Client, ClientError};
 
 use crate::error::{CommandError, OWN_FAILURE, Outcome};
+use crate::ui::Ui;
 
 /// Time between two questions while nobody answers.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the exit code of a container whose streams have ended is waited for while there is no daemon.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What there is to say when it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// Exit code.
+    pub(crate) code: u8,
+    /// Why it ended so, where the engine knows more than the code; else empty.
+    pub(crate) explanation: String,
+}
+
+impl Ended {
+    /// A code that explains itself.
+    pub(crate) fn with(code: u8) -> Self {
+        Self { code, explanation: String::new() }
+    }
+
+    /// Tells the explanation, if there is one; the command's outcome is the code.
+    pub(crate) fn tell(self, ui: &mut Ui) -> Outcome {
+        if !self.explanation.is_empty() {
+            ui.tell(&self.explanation);
+        }
+        Ok(self.code)
+    }
+}
 
 /// The end of one container.
 pub(crate) struct Ending<'a> {
@@ -38,15 +63,18 @@ impl<'a> Ending<'a> {
         self.streams_ended.set(true);
     }
 
-    /// Waits for the exit code.
-    pub(crate) async fn exit_code(&self, mut wait: Wait) -> Outcome {
+    /// Waits for it.
+    pub(crate) async fn wait(&self, mut wait: Wait) -> Result<Ended, CommandError> {
         loop {
             match wait.result().await {
                 Ok(answer) => {
                     return match answer.error {
                         Some(error) => Err(failed(format!("Error waiting for container: {}", error.message))),
                         // An exit code is what is left of it in eight bits.
-                        None => Ok(u8::try_from(answer.status_code & 0xff).unwrap_or(OWN_FAILURE)),
+                        None => Ok(Ended {
+                            code: u8::try_from(answer.status_code & 0xff).unwrap_or(OWN_FAILURE),
+                            explanation: answer.explanation,
+                        }),
                     };
                 }
                 Err(lost @ ClientError::Transport { .. }) => wait = self.ask_again(&lost).await?,

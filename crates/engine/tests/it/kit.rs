@@ -97,7 +97,7 @@ impl Kit {
         })
         .await
         .unwrap();
-        (wait.await.unwrap().unwrap(), output)
+        (wait.await.unwrap().unwrap().exit_code, output)
     }
 
     /// Removes every container, then the directories.

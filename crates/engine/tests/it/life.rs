@@ -54,7 +54,7 @@ async fn auto_remove_answers_the_exit_code_after_the_removal() {
     kit.create("one", "exit 9", |request| request.host_config.auto_remove = true).await;
     let wait = kit.engine.wait("one", WaitCondition::Removed).await.unwrap();
     kit.engine.start("one").await.unwrap();
-    assert_eq!(wait.await.unwrap().unwrap(), 9);
+    assert_eq!(wait.await.unwrap().unwrap().exit_code, 9);
     assert!(kit.engine.inspect("one", false).await.is_err());
     kit.finish().await;
 }

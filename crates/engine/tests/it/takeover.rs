@@ -79,10 +79,10 @@ fn an_end_that_no_engine_saw_is_known_to_the_next() {
                 std::fs::File::create(root).unwrap();
             }
             let wait = kit.engine.wait("one", WaitCondition::NotRunning).await.unwrap();
-            assert_eq!(wait.await.unwrap().unwrap(), 7);
+            assert_eq!(wait.await.unwrap().unwrap().exit_code, 7);
             let gone = kit.engine.wait("gone", WaitCondition::Removed).await;
             if let Ok(gone) = gone {
-                assert_eq!(gone.await.unwrap().unwrap(), 0);
+                assert_eq!(gone.await.unwrap().unwrap().exit_code, 0);
             }
             assert_eq!(
                 kit.engine.list(ListQuery { all: true, ..ListQuery::default() }).await.unwrap().len(),
@@ -133,7 +133,7 @@ async fn a_killed_shim_is_reported_for_what_it_is() {
     kit.engine.start("one").await.unwrap();
     let wait = kit.engine.wait("one", WaitCondition::NextExit).await.unwrap();
     signal(kit.shim_pid("one").await, Signal::KILL);
-    assert_eq!(wait.await.unwrap().unwrap(), 137);
+    assert_eq!(wait.await.unwrap().unwrap().exit_code, 137);
     let state = kit.engine.inspect("one", false).await.unwrap().state;
     assert_eq!(state.status, "exited");
     assert!(state.error.contains("its supervisor was killed"), "{}", state.error);
