@@ -9,7 +9,7 @@ use api_server::{App, DaemonFacts, Server};
 use clap::Parser;
 use engine::Engine;
 use engine::params::EngineConfig;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::args::{Args, CalledAs};
@@ -79,6 +79,8 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
+        // Before anything can be left behind, so that it is not.
+        let mut signals = Signals::catch()?;
         // Listening comes first: clients may connect while the engine finds its containers again, and wait.
         let mut sockets = Sockets::listen(&settings.endpoints, group, settings.plain_tcp)?;
         let facts = DaemonFacts {
@@ -87,7 +89,7 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
             labels: settings.labels.clone(),
             debug: settings.log_level >= Level::DEBUG,
         };
-        let engine = Engine::open(EngineConfig {
+        let opening = Engine::open(EngineConfig {
             data_root: settings.data_root,
             exec_root: settings.exec_root,
             shim,
@@ -97,8 +99,11 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
             max_layer_size: settings.max_layer_size,
             cgroup_root: settings.cgroup_root,
             labels: settings.labels,
-        })
-        .await?;
+        });
+        let engine = tokio::select! {
+            engine = opening => engine?,
+            () = signals.stop() => return Ok(()),
+        };
         let app = Arc::new(App::new(engine.clone(), facts));
         let server = Server::new(Arc::clone(&app));
         for listener in std::mem::take(&mut sockets.listeners) {
@@ -107,7 +112,7 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
         }
         notify("READY=1");
         tracing::info!(version = api_server::VERSION, "daemon is ready");
-        until_told_to_stop(args, level, &app).await?;
+        until_told_to_stop(&mut signals, args, level, &app).await;
         notify("STOPPING=1");
         drop(sockets);
         server.stop().await;
@@ -120,16 +125,39 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
     result
 }
 
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one that says stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Serves signals until one of them says stop.
-async fn until_told_to_stop(args: &Args, level: &LogLevel, app: &App) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut reload = signal(SignalKind::hangup())?;
+async fn until_told_to_stop(signals: &mut Signals, args: &Args, level: &LogLevel, app: &App) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = reload.recv() => match reloaded_level(args) {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.reload.recv() => match reloaded_level(args) {
                 Ok(new) => {
                     level.set(new);
                     app.set_debug(new >= Level::DEBUG);

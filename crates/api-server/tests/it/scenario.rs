@@ -47,7 +47,10 @@ pub(crate) fn run(socket: &Path) -> Documents {
     documents
 }
 
-fn container(see: &mut dyn FnMut(&str, &str, &str, Option<Value>) -> Value) {
+/// Asks (label, method, target, body) and keeps the answer.
+type See<'a> = dyn FnMut(&str, &str, &str, Option<Value>) -> Value + 'a;
+
+fn container(see: &mut See<'_>) {
     let mut step = |label: &str, method: &str, target: &str, body: Option<Value>| {
         see(label, method, &target.replace('@', NAME), body)
     };
