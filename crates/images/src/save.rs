@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use archive::tar::{Header, Kind, Time, Writer};
 use oci::digest::Digest;
 use oci::image::{
     ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, Descriptor, Index, Manifest, media_type, to_json,
@@ -14,7 +15,6 @@ use oci::image::{
 use oci::reference::Reference;
 use serde::Serialize;
 use snapshots::LayersError;
-use snapshots::tar::{Header, Kind, Time, Writer};
 
 use crate::image::{Image, Layer};
 use crate::resolve::ResolveError;

@@ -11,11 +11,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use archive::walk::{Descend, Item, walk};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::settings::Settings;
-use crate::upper::{Item, is_whiteout, walk};
+use crate::upper::is_whiteout;
 
 /// How a path changed. The numbers are those of Docker's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,10 @@ pub fn changes(upper: &Path, lower_dirs: &[PathBuf], settings: &Settings) -> io:
     };
     let mut comparison = Comparison { lower, found: Vec::new(), folders: HashMap::new() };
     comparison.folders.insert(Vec::new(), Folder::Merged);
-    walk(linux::fs::open_dir(upper)?.as_fd(), &mut |item| comparison.item(&item))?;
+    walk(linux::fs::open_dir(upper)?.as_fd(), &mut |item| {
+        comparison.item(&item)?;
+        Ok(Descend::Yes)
+    })?;
     Ok(comparison.finish())
 }
 

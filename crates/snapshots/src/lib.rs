@@ -14,7 +14,6 @@
 //! ```
 //!
 //! - [`Layers`]: the store
-//! - [`tar`], [`compression`]: archives, read without trust
 //! - [`unpack`]: one archive into one directory, nothing outside it
 //! - [`recipe`]: the archive of a layer again, byte for byte
 //! - [`upper`]: a container's own writable directory
@@ -26,12 +25,10 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
-pub mod compression;
 pub mod layers;
 pub mod pack;
 pub mod recipe;
 pub mod settings;
-pub mod tar;
 pub mod unpack;
 pub mod upper;
 

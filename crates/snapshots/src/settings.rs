@@ -36,10 +36,4 @@ impl OverlayAttributes {
             Self::User => "user.overlay.opaque",
         }
     }
-
-    /// Whether an attribute is overlayfs' own, in either namespace. An archive must not bring such marks along:
-    /// they would redirect look-ups in the mounted tree.
-    pub fn is_overlays_own(name: &[u8]) -> bool {
-        name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
-    }
 }

@@ -7,18 +7,16 @@
 mod attributes;
 mod budget;
 mod entry;
-mod parents;
-mod path;
 mod sink;
 
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
+use archive::compression::Decompressor;
+use archive::tar::{Reader, TarError};
 use oci::digest::{Algorithm, Digest};
 
-use crate::compression::Decompressor;
 use crate::settings::Settings;
-use crate::tar::{Reader, TarError};
 use entry::Unpacker;
 use sink::Tap;
 

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::rc::Rc;
 
+use ::archive::compression::{Compression, Decompressor};
+use ::archive::tar::{BLOCK, Kind, Reader, TarError, looks_like_tar};
 use oci::digest::{Algorithm, Digest, Hasher};
-use snapshots::compression::{Compression, Decompressor};
 use snapshots::layers::Staged;
-use snapshots::tar::{BLOCK, Kind, Reader, TarError, looks_like_tar};
 use snapshots::{UnpackError, unpack};
 
 use super::{LoadError, LoadProgress};

@@ -17,10 +17,10 @@ mod layout;
 
 use std::io::Read;
 
+use ::archive::tar::TarError;
 use oci::platform::Platform;
 use oci::reference::Reference;
 use snapshots::UnpackError;
-use snapshots::tar::TarError;
 
 use crate::image::ImageId;
 use crate::store::{Images, StoreError};

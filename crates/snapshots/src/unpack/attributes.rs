@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
+use archive::tar::{Header, Kind, Time};
 use linux::fs::set_xattr;
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-use crate::settings::{OverlayAttributes, Settings};
-use crate::tar::{Header, Kind, Time};
+use crate::settings::Settings;
 
 /// Owner, extended attributes and mode of what was just made. A change of the owner takes capabilities and set-id
 /// bits away, so it comes first.
@@ -53,7 +53,7 @@ fn ids(settings: &Settings, header: &Header) -> io::Result<(Uid, Gid)> {
 
 pub(super) fn set_xattrs(dir: BorrowedFd<'_>, name: &OsStr, header: &Header) -> io::Result<()> {
     for (key, value) in &header.xattrs {
-        if OverlayAttributes::is_overlays_own(key) {
+        if archive::is_overlays_own(key) {
             continue;
         }
         match set_xattr(dir, name, OsStr::from_bytes(key), value) {

@@ -8,16 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
+use archive::parents::{Parent, Parents};
+use archive::path::{EntryPath, shown};
+use archive::tar::{Header, Kind, Reader, Segment, Time};
 use linux::fs::set_xattr;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::{self, set_times, times, timestamps};
-use super::parents::{Parent, Parents};
-use super::path::{EntryPath, shown};
 use super::{Tap, UnpackError};
 use crate::settings::Settings;
-use crate::tar::{Header, Kind, Reader, Segment, Time};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -71,7 +71,7 @@ impl<'a> Unpacker<'a> {
         settings: &'a Settings,
     ) -> Result<Self, UnpackError> {
         Ok(Self {
-            parents: Parents::new(root, settings.id_shift).map_err(UnpackError::Store)?,
+            parents: Parents::new(root, Some(settings.id_shift)).map_err(UnpackError::Store)?,
             shadowed,
             settings,
             root,

@@ -12,7 +12,7 @@ use linux::fs::open_in_root;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::path::EntryPath;
+use crate::path::EntryPath;
 
 /// Directories kept open. Archives list a directory's entries together, so few are enough.
 const KEPT: usize = 64;
@@ -21,29 +21,34 @@ const LINKS_MAX: usize = 16;
 /// Mode of directories that the archive implies but does not list; Docker's.
 const IMPLIED_MODE: u32 = 0o755;
 
-/// Opens parents by path with the layer's root as `/`, and remembers them.
-pub(super) struct Parents<'a> {
+/// Opens parents by path with a directory as `/`, and remembers them.
+#[derive(Debug)]
+pub struct Parents<'a> {
     root: BorrowedFd<'a>,
-    owner: u32,
+    owner: Option<u32>,
     /// Where the root itself is.
     prefix: Vec<u8>,
     open: HashMap<Vec<u8>, Rc<Parent>>,
 }
 
 /// An open directory.
-pub(super) struct Parent {
-    pub(super) fd: OwnedFd,
+#[derive(Debug)]
+pub struct Parent {
+    /// The directory.
+    pub fd: OwnedFd,
     /// Its path below the root with no symbolic link in it, which the asked path may have had.
-    pub(super) real: Vec<u8>,
+    pub real: Vec<u8>,
 }
 
 impl<'a> Parents<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, owner: u32) -> io::Result<Self> {
+    /// Of directories below `root`. Those that are made get `owner` as user and group; without one they belong to
+    /// whoever makes them.
+    pub fn new(root: BorrowedFd<'a>, owner: Option<u32>) -> io::Result<Self> {
         Ok(Self { root, owner, prefix: path_of(root)?, open: HashMap::new() })
     }
 
     /// The directory at `path`, made with its own parents if it is missing.
-    pub(super) fn get(&mut self, path: &[u8]) -> io::Result<Rc<Parent>> {
+    pub fn get(&mut self, path: &[u8]) -> io::Result<Rc<Parent>> {
         if let Some(dir) = self.open.get(path) {
             return Ok(Rc::clone(dir));
         }
@@ -55,7 +60,7 @@ impl<'a> Parents<'a> {
     }
 
     /// The directory at `path`, which must be there.
-    pub(super) fn existing(&mut self, path: &[u8]) -> io::Result<Rc<Parent>> {
+    pub fn existing(&mut self, path: &[u8]) -> io::Result<Rc<Parent>> {
         match self.open.get(path) {
             Some(dir) => Ok(Rc::clone(dir)),
             None => {
@@ -66,7 +71,7 @@ impl<'a> Parents<'a> {
     }
 
     /// Something that paths may lead through was replaced: open everything anew.
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.open.clear();
     }
 
@@ -110,7 +115,9 @@ impl<'a> Parents<'a> {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-        rustix::fs::fchown(&dir, Some(Uid::from_raw(self.owner)), Some(Gid::from_raw(self.owner)))?;
+        if let Some(owner) = self.owner {
+            rustix::fs::fchown(&dir, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?;
+        }
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(IMPLIED_MODE))?;
         Ok(dir)
     }

@@ -5,17 +5,17 @@ const PATH_MAX: usize = 4096;
 
 /// A path below the root: no empty part, no `.`, no `..`; empty for the root itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct EntryPath(Vec<u8>);
+pub struct EntryPath(Vec<u8>);
 
 impl EntryPath {
     /// Reads a name as if the root were `/`. `None` if its `..` lead out, which no honest archive has.
-    pub(super) fn new(name: &[u8]) -> Option<Self> {
+    pub fn new(name: &[u8]) -> Option<Self> {
         let mut path = Self(Vec::with_capacity(name.len().min(PATH_MAX)));
         path.append(name).then_some(path)
     }
 
     /// Where the link `target` in the directory `parent` leads if `/` is the root and `..` stops there.
-    pub(super) fn linked(parent: &[u8], target: &[u8]) -> Self {
+    pub fn linked(parent: &[u8], target: &[u8]) -> Self {
         let mut path = Self(if target.starts_with(b"/") { Vec::new() } else { parent.to_vec() });
         path.append(target);
         path
@@ -44,29 +44,31 @@ impl EntryPath {
     }
 
     /// Whether the kernel takes it in one call.
-    pub(super) fn is_too_long(&self) -> bool {
+    pub fn is_too_long(&self) -> bool {
         self.0.len() >= PATH_MAX
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    /// Whether it is the root itself.
+    pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The directory part and the last part. Not for the root.
-    pub(super) fn split(&self) -> (&[u8], &[u8]) {
+    pub fn split(&self) -> (&[u8], &[u8]) {
         match self.0.iter().rposition(|&b| b == b'/') {
             Some(slash) => (&self.0[..slash], &self.0[slash + 1..]),
             None => (b"", &self.0),
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// The path.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// A name for an error text, cut where a hostile one would fill the terminal.
-pub(super) fn shown(name: &[u8]) -> String {
+pub fn shown(name: &[u8]) -> String {
     const SHOWN: usize = 200;
     match name.get(..SHOWN) {
         Some(start) => format!("{}…", String::from_utf8_lossy(start)),
