@@ -12,6 +12,7 @@ use crate::devices;
 use crate::endpoints;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::now;
+use crate::health;
 use crate::log_config;
 use crate::merge;
 use crate::modes::{self, NetworkMode};
@@ -140,6 +141,7 @@ fn plan(
         state: State::Created { failure: None },
         restart_count: 0,
         stopped_by_user: false,
+        health: None,
         written_files: std::collections::BTreeMap::new(),
         boot_id: shared.host.boot_id.clone(),
     };
@@ -179,12 +181,8 @@ fn check_config(config: &Config) -> Result<()> {
             return Err(EngineError::invalid(format!("invalid environment variable: {entry}")));
         }
     }
-    if config
-        .healthcheck
-        .as_ref()
-        .is_some_and(|check| check.test.as_ref().is_some_and(|test| !test.is_empty() && test[0] != "NONE"))
-    {
-        return Err(not_yet("health checks"));
+    if let Some(check) = &config.healthcheck {
+        health::check_numbers(check)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! start it after the engine was killed lies beside the shim's socket, on a tmpfs, as long as the container runs.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -99,9 +99,24 @@ impl Execs {
         tokio::time::timeout(SETTLE_DEADLINE, wait).await.unwrap_or_else(|_| self.get(id))
     }
 
+    /// It was started. It may have ended already, which the shim has told by then.
+    fn set_running(&self, id: &str, pid: i32) {
+        let mut execs = self.lock();
+        if let Some(exec) = execs.get_mut(id).filter(|exec| exec.progress == Progress::Starting) {
+            exec.progress = Progress::Running { pid };
+        }
+        drop(execs);
+        self.changed.notify_waiters();
+    }
+
     /// A shim reports an end.
     pub(crate) fn ended(&self, id: &str, code: i32) {
         self.set(id, Progress::Ended { code });
+    }
+
+    /// Forgets one.
+    pub(crate) fn remove(&self, id: &str) {
+        self.lock().remove(id);
     }
 
     /// Everything in a container that has ended is over; what has no code of its own was killed.
@@ -207,7 +222,7 @@ pub(crate) async fn create(
     let (path, id) = (directory(shared, &record.id), exec.id.clone());
     let text =
         serde_json::to_vec(&exec).map_err(|error| EngineError::system("cannot save the exec", error))?;
-    let command = exec.request.cmd.join(" ");
+    let request = exec.request.clone();
     shared.execs.lock().insert(id.clone(), exec);
     let file = id.clone();
     tokio::task::spawn_blocking(move || -> Result<()> {
@@ -220,12 +235,63 @@ pub(crate) async fn create(
     })
     .await
     .map_err(|error| EngineError::system("cannot save the exec", error))??;
-    shared.events.publish(container_event(
-        &record,
-        &format!("exec_create: {command}"),
-        &[("execID", id.clone())],
-    ));
+    tell(shared, &record, "exec_create", &request, &id);
     Ok(id)
+}
+
+/// Creates a health check: an exec that no client starts, and that no later engine needs to know.
+pub(crate) fn check(shared: &Shared, record: &Record, command: Vec<String>) -> Result<String> {
+    let id = names::new_id()?;
+    let request = ExecCreateRequest {
+        cmd: command,
+        attach_stdout: true,
+        attach_stderr: true,
+        ..ExecCreateRequest::default()
+    };
+    tell(shared, record, "exec_create", &request, &id);
+    let exec = Exec { id: id.clone(), container: record.id.clone(), request, progress: Progress::Created };
+    shared.execs.lock().insert(id.clone(), exec);
+    Ok(id)
+}
+
+/// Starts a health check, tied to `socket`, which gets its output as it is.
+pub(crate) async fn start_check(
+    shared: &Shared,
+    container: &Container,
+    record: &Record,
+    id: &str,
+    socket: std::os::fd::OwnedFd,
+) -> Result<()> {
+    let exec = shared.execs.get(id)?;
+    if exec.request.cmd.is_empty() {
+        return Err(EngineError::invalid("no exec command specified"));
+    }
+    shared.execs.set(id, Progress::Starting);
+    tell(shared, record, "exec_start", &exec.request, id);
+    let plan = ExecPlan { tied: true, ..plan(shared, record, &exec.request, &ExecStartRequest::default())? };
+    let attach = Attach {
+        stdin: false,
+        stdout: true,
+        stderr: true,
+        framing: Framing::Raw,
+        detach_keys: Vec::new(),
+        early_input: Vec::new(),
+    };
+    let outcome = launch_plan(container, id, &plan, Some((attach, socket.as_fd()))).await;
+    match outcome {
+        Ok(pid) => shared.execs.set_running(id, pid),
+        Err((code, error)) => {
+            shared.execs.set(id, Progress::Ended { code });
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// `exec_create: sh -c …`, `exec_start: sh -c …`.
+fn tell(shared: &Shared, record: &Record, action: &str, request: &ExecCreateRequest, id: &str) {
+    let action = format!("{action}: {}", request.cmd.join(" "));
+    shared.events.publish(container_event(record, &action, &[("execID", id.to_owned())]));
 }
 
 /// Checks that it may start, and says how its output is framed.
@@ -263,19 +329,8 @@ pub(crate) async fn start(
     let outcome = launch(shared, &container, &record, &exec, &request, client).await;
     match outcome {
         Ok(pid) => {
-            // It may have ended already, which the shim has told by then.
-            let mut execs = shared.execs.lock();
-            if let Some(exec) = execs.get_mut(id).filter(|exec| exec.progress == Progress::Starting) {
-                exec.progress = Progress::Running { pid };
-            }
-            drop(execs);
-            shared.execs.changed.notify_waiters();
-            let command = exec.request.cmd.join(" ");
-            shared.events.publish(container_event(
-                &record,
-                &format!("exec_start: {command}"),
-                &[("execID", id.to_owned())],
-            ));
+            shared.execs.set_running(id, pid);
+            tell(shared, &record, "exec_start", &exec.request, id);
             Ok(())
         }
         Err((code, error)) => {
@@ -293,21 +348,32 @@ async fn launch(
     request: &ExecStartRequest,
     client: Option<ClientStream>,
 ) -> std::result::Result<i32, (i32, EngineError)> {
+    let plan = plan(shared, record, &exec.request, request).map_err(|error| (126, error))?;
+    let attach = match &client {
+        Some(client) => {
+            Some((attach_of(&exec.request, client).map_err(|error| (126, error))?, client.socket.as_fd()))
+        }
+        None => None,
+    };
+    launch_plan(container, &exec.id, &plan, attach).await
+}
+
+/// Has the shim start it: the pid; or the exit code that it counts as having, and why.
+async fn launch_plan(
+    container: &Container,
+    id: &str,
+    plan: &ExecPlan,
+    client: Option<(Attach, BorrowedFd<'_>)>,
+) -> std::result::Result<i32, (i32, EngineError)> {
     let system = |error: &dyn std::fmt::Display| (126, EngineError::system("cannot start the exec", error));
     let shim = container
         .shim()
-        .ok_or_else(|| (126, EngineError::conflict(format!("container {} is not running", record.id))))?;
-    let plan = plan(shared, record, &exec.request, request).map_err(|error| (126, error))?;
+        .ok_or_else(|| (126, EngineError::conflict(format!("container {} is not running", container.id))))?;
     let memfd = plan.to_memfd(&[]).map_err(|error| system(&error))?;
-    let attach = match &client {
-        Some(client) => Some(attach_of(&exec.request, client).map_err(|error| (126, error))?),
-        None => None,
-    };
-    let message = Request::Exec { exec_id: exec.id.clone(), attach };
     let mut fds = vec![memfd.as_fd()];
-    if let Some(client) = &client {
-        fds.push(client.socket.as_fd());
-    }
+    let (attach, socket) = client.unzip();
+    fds.extend(socket);
+    let message = Request::Exec { exec_id: id.to_owned(), attach };
     let answer = match shim.send(&message, &fds).await {
         Ok(pending) => pending.answer(START_DEADLINE.min(std::time::Duration::from_secs(30))).await,
         Err(error) => Err(error),
@@ -383,6 +449,7 @@ fn plan(
         privileged: request.privileged,
         // No program of its own: the shim keeps the container's.
         seccomp_flags: 0,
+        tied: false,
     })
 }
 

@@ -6,6 +6,7 @@ use api_types::container::{GraphDriver, Inspect, State as ApiState};
 use api_types::network::{EndpointSettings, NetworkSettings};
 
 use crate::error::Result;
+use crate::health::Health;
 use crate::modes::{self, NetworkMode};
 use crate::mounts::mount_points;
 use crate::record::Record;
@@ -61,7 +62,7 @@ fn state(record: &Record) -> ApiState {
         error: state.error().to_owned(),
         started_at: rfc3339(state.started_at()),
         finished_at: rfc3339(state.finished_at()),
-        health: None,
+        health: record.health.as_ref().map(Health::inspected),
     }
 }
 

@@ -12,6 +12,7 @@
 //! - [`merge`], [`mounts`], [`modes`], [`resources`], [`devices`], [`security`], [`capabilities`],
 //!   [`seccomp_profile`], [`spec`]: from Docker's configuration to a runtime specification
 //! - [`events`]: the event bus; [`signals`], [`detach_keys`], [`names`], [`time`], [`log_config`]: words and what they mean
+//! - [`health`]: health checks and what follows from their results
 //! - [`host`]: what this host can do
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
@@ -34,6 +35,7 @@ pub mod error;
 pub mod events;
 mod exec;
 mod files;
+pub mod health;
 pub mod host;
 mod inspect;
 pub mod layout;

@@ -207,7 +207,7 @@ async fn stopped_in(container: &Container, patience: Option<Duration>) -> bool {
 }
 
 /// The first process has ended, whether or not it was reaped.
-fn init_is_dead(container: &Container) -> bool {
+pub(crate) fn init_is_dead(container: &Container) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let Some(init) = container.init() else { return false };
     let mut fds = [PollFd::new(&*init, PollFlags::IN)];

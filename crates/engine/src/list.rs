@@ -7,6 +7,7 @@ use regex_lite::Regex;
 
 use crate::error::{EngineError, Result};
 use crate::events::now;
+use crate::health::Status;
 use crate::inspect;
 use crate::mounts::mount_points;
 use crate::params::ListQuery;
@@ -92,7 +93,11 @@ fn status(record: &Record) -> String {
     let since = |at: i64| human_duration((now() - at).max(0) / 1_000_000_000);
     match &record.state {
         State::Created { .. } => "Created".to_owned(),
-        State::Running(run) => format!("Up {}", since(run.started_at)),
+        State::Running(run) => match record.health.as_ref().map(|health| health.status) {
+            None => format!("Up {}", since(run.started_at)),
+            Some(Status::Starting) => format!("Up {} (health: starting)", since(run.started_at)),
+            Some(status) => format!("Up {} ({})", since(run.started_at), status.word()),
+        },
         State::Paused(run) => format!("Up {} (Paused)", since(run.started_at)),
         State::Restarting(ended) => {
             format!("Restarting ({}) {} ago", ended.exit_code, since(ended.finished_at))
@@ -137,6 +142,13 @@ impl<'a> Filter<'a> {
                 ["created", "dead", "exited", "paused", "removing", "restarting", "running"];
             if !STATES.contains(&state.as_str()) {
                 return Err(EngineError::invalid(format!("invalid filter 'status={state}'")));
+            }
+        }
+        for health in values("health") {
+            if !["none", "starting", "healthy", "unhealthy"].contains(&health.as_str()) {
+                return Err(EngineError::invalid(format!(
+                    "invalid filter 'health={health}': invalid value for health ({health}): must be one of none, starting, healthy, unhealthy"
+                )));
             }
         }
         let moment = |name: &str| -> Result<Option<i64>> {
@@ -198,7 +210,9 @@ impl<'a> Filter<'a> {
                         || matches!(&mount.what, crate::mounts::MountSource::Bind { source, .. } if source.as_os_str() == value)
                 })
             })
-            && any("health", &|value| value == "none")
+            && any("health", &|value| {
+                value == record.health.as_ref().map_or("none", |health| health.status.word())
+            })
             && any("is-task", &|value| value == "false")
             && any("isolation", &|value| value.is_empty() || value == "default")
             && any("publish", &|_| false)

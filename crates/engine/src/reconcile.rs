@@ -14,6 +14,7 @@ use crate::container::{Command, Container};
 use crate::error::{EngineError, Result};
 use crate::events::now;
 use crate::exec;
+use crate::health::Health;
 use crate::record::Record;
 use crate::restart;
 use crate::shared::Shared;
@@ -110,6 +111,9 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
             remove_dir(&run_dir);
         }
         Some(Finding::NeverStarted) => remove_dir(&run_dir),
+    }
+    if record.state.run().is_none() {
+        record.health = record.health.map(Health::stopped);
     }
     record.boot_id.clone_from(&shared.host.boot_id);
     if let State::Restarting(ended) = &record.state {

@@ -9,6 +9,7 @@ use api_types::config::Config;
 use api_types::host_config::HostConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
 use crate::mounts::MountPlan;
 use crate::state::State;
 
@@ -44,6 +45,9 @@ pub struct Record {
     /// The user stopped it: `unless-stopped` leaves it alone.
     #[serde(default)]
     pub stopped_by_user: bool,
+    /// Health, once it has been started with something to be checked.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// SHA-256 of the network files as the engine last wrote them, by file name; a file that differs belongs to the
     /// user.
     #[serde(default)]

@@ -3,6 +3,8 @@
 //! Commands and the shim's events arrive here and are applied one after the other; the row is written, then the
 //! snapshot is published, then events go out.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use crate::container::{Command, Container};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::{event, now};
+use crate::health::Health;
 use crate::modes::{self, Mode, NetworkMode};
 use crate::record::Record;
 use crate::restart::Backoff;
@@ -41,6 +44,8 @@ pub(crate) struct Supervisor {
     shim: Option<mpsc::UnboundedReceiver<ShimEvent>>,
     restart_at: Option<Instant>,
     backoff: Backoff,
+    /// While it runs, if there is something to be checked.
+    checks: Option<checks::Checks>,
 }
 
 impl Supervisor {
@@ -50,8 +55,15 @@ impl Supervisor {
         container: Arc<Container>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let supervisor =
-            Self { shared, container, commands, shim: None, restart_at: None, backoff: Backoff::default() };
+        let supervisor = Self {
+            shared,
+            container,
+            commands,
+            shim: None,
+            restart_at: None,
+            backoff: Backoff::default(),
+            checks: None,
+        };
         tokio::spawn(supervisor.run());
     }
 
@@ -63,6 +75,7 @@ impl Supervisor {
                     None => return,
                 },
                 event = next(&mut self.shim) => self.hear(event).await,
+                event = checks::next(&mut self.checks) => self.on_check(event).await,
                 () = at(self.restart_at) => self.restart().await,
             }
         }
@@ -96,7 +109,12 @@ impl Supervisor {
                 tracing::debug!(container = %self.container.id, ?options, "removed");
                 let _ = reply.send(outcome);
             }
-            Command::Adopted(events) => self.shim = Some(events),
+            Command::Adopted(events) => {
+                self.shim = Some(events);
+                if let State::Running(run) = &self.container.record().state {
+                    self.start_checks(checks::started(run.pid).unwrap_or_else(Instant::now));
+                }
+            }
         }
     }
 
@@ -148,7 +166,9 @@ impl Supervisor {
                 changed.stopped_by_user = false;
                 changed.written_files = started.written_files;
                 changed.boot_id.clone_from(&self.shared.host.boot_id);
+                changed.health = checks::at_start(&record);
                 self.save(changed, false).await?;
+                self.start_checks(Instant::now());
                 self.tell("start", &[]);
                 Ok(())
             }
@@ -255,6 +275,7 @@ impl Supervisor {
             }
             ShimEvent::Event(ShimMessage::Exited { target: Target::Exec(exec_id), exit }) => {
                 self.shared.execs.ended(&exec_id, exit.code);
+                self.check_ended(&exec_id, exit.code);
                 let record = self.container.record();
                 self.shared.events.publish(container_event(
                     &record,
@@ -292,6 +313,7 @@ impl Supervisor {
     async fn ended(&mut self, ending: Ending) {
         let record = self.container.record();
         self.container.disconnect();
+        self.stop_checks();
         self.shared.execs.container_ended(&record.id);
         let restart = self.backoff.decide(&record, &ending.exit);
         let Ending { exit, mut error } = ending;
@@ -315,6 +337,7 @@ impl Supervisor {
         let started = record.state.started_at().unwrap_or(exit.at);
         let mut changed = Record { state, ..Record::clone(&record) };
         changed.restart_count += i64::from(restart.is_some());
+        changed.health = changed.health.map(Health::stopped);
         let goes = restart.is_none() && record.host_config.auto_remove;
         if goes {
             // Its row is about to go: what it said of the end would be read by nobody.
@@ -361,8 +384,12 @@ impl Supervisor {
         let record = self.container.record();
         let event = if freeze { Event::Paused } else { Event::Resumed };
         let state = record.state.next(event).map_err(|denied| denied_error(&record, denied))?;
+        if freeze {
+            // What is being checked would only be seen not to answer.
+            self.stop_checks();
+        }
         let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
-        tokio::task::spawn_blocking(move || {
+        let outcome = tokio::task::spawn_blocking(move || {
             let cgroup = Cgroup::open(&cgroup);
             if freeze { cgroup.freeze() } else { cgroup.thaw() }
         })
@@ -374,8 +401,18 @@ impl Supervisor {
                 format!("cannot {} container {}", if freeze { "pause" } else { "unpause" }, record.id),
                 error,
             )
-        })?;
-        self.save(Record { state, ..Record::clone(&record) }, false).await?;
+        });
+        let mut changed = Record::clone(&record);
+        if outcome.is_ok() {
+            changed.state = state;
+        }
+        if freeze && outcome.is_ok() {
+            changed.health = changed.health.map(Health::stopped);
+        } else if let Some(run) = record.state.run() {
+            self.start_checks(checks::started(run.pid).unwrap_or_else(Instant::now));
+        }
+        outcome?;
+        self.save(changed, false).await?;
         self.tell(if freeze { "pause" } else { "unpause" }, &[]);
         Ok(())
     }

@@ -145,17 +145,27 @@ pub fn create_with(request: InitRequest<'_>, options: &CreateOptions<'_>) -> Res
 #[derive(Debug)]
 pub(crate) struct Entrance<'a> {
     cgroup: Option<&'a Cgroup>,
+    /// A part of it, entered after it.
+    scope: Option<&'a Cgroup>,
     /// On v2: where the new process is born.
     directory: Option<OwnedFd>,
 }
 
 impl<'a> Entrance<'a> {
     pub(crate) fn new(cgroup: Option<&'a Cgroup>) -> Result<Self, StartError> {
-        let directory = match cgroup {
+        Self::with_scope(cgroup, None)
+    }
+
+    /// The way into a part of a cgroup.
+    pub(crate) fn with_scope(
+        cgroup: Option<&'a Cgroup>,
+        scope: Option<&'a Cgroup>,
+    ) -> Result<Self, StartError> {
+        let directory = match scope.or(cgroup) {
             Some(cgroup) => cgroup.dir_fd().during(|| format!("open cgroup {:?}", cgroup.path()))?,
             None => None,
         };
-        Ok(Self { cgroup, directory })
+        Ok(Self { cgroup, scope, directory })
     }
 
     /// For [`CloneArgs::cgroup`].
@@ -165,12 +175,12 @@ impl<'a> Entrance<'a> {
 
     /// The new process's part: on v1 it walks in itself, while the host's cgroup mounts still have names.
     pub(crate) fn enter(&self) -> Result<(), StartError> {
-        match (self.cgroup, &self.directory) {
-            (Some(cgroup), None) => {
-                cgroup.enter().during(|| format!("unable to apply cgroup configuration: {:?}", cgroup.path()))
-            }
-            _ => Ok(()),
+        if self.directory.is_some() {
+            return Ok(());
         }
+        [self.cgroup, self.scope].into_iter().flatten().try_for_each(|cgroup| {
+            cgroup.enter().during(|| format!("unable to apply cgroup configuration: {:?}", cgroup.path()))
+        })
     }
 }
 

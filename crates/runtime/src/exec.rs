@@ -35,6 +35,8 @@ pub struct ExecRequest<'a> {
     pub seccomp: Option<&'a Program>,
     /// The container's cgroup, joined before the program runs.
     pub cgroup: Option<&'a Cgroup>,
+    /// A cgroup below it, made by [`Cgroup::scope`], that keeps the process and what it starts apart.
+    pub scope: Option<&'a Cgroup>,
 }
 
 /// A running exec'd process; a child of the caller.
@@ -67,7 +69,7 @@ pub fn exec_with(request: ExecRequest<'_>, preserve_fds: u32) -> Result<ExecProc
         &mut Vec::new(),
     )?;
     let (ours, theirs) = channel::pair().during(|| "make a socket pair".to_owned())?;
-    let entrance = Entrance::new(request.cgroup)?;
+    let entrance = Entrance::with_scope(request.cgroup, request.scope)?;
     let joining = Joining {
         plan: &plan,
         init: request.init,

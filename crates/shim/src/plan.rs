@@ -90,6 +90,11 @@ pub struct ExecPlan {
     /// `runtime::seccomp::Program::flags` of the compiled program that comes with this document.
     #[serde(default)]
     pub seccomp_flags: u32,
+    /// It belongs to its client, as a health check does to the engine: when the client's connection ends before it,
+    /// it is killed with everything that it started. What it leaves running otherwise goes on. Its end is told, and
+    /// then forgotten.
+    #[serde(default)]
+    pub tied: bool,
 }
 
 /// Largest memfd that is read: a specification with thousands of mounts stays far below.

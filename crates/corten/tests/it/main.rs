@@ -8,6 +8,7 @@ mod daemon_death;
 mod docker_client;
 mod errors;
 mod flags;
+mod health;
 mod hostile_images;
 mod lifecycle;
 mod memory;

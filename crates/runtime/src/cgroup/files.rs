@@ -175,6 +175,31 @@ pub(super) fn reuse(directory: &str) -> io::Result<()> {
     again.map_err(|error| context(error.into(), &format!("cgroup {directory} exists and is in use")))
 }
 
+/// Moves the tasks of the cgroup directory `from` to `into` and removes it, with what is below it.
+pub(super) fn dissolve(into: &Directory, from: &str, deadline: Instant) -> io::Result<()> {
+    loop {
+        match rustix::fs::rmdir(from) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY | Errno::NOTEMPTY) if Instant::now() < deadline => {}
+            Err(error) => return Err(context(error.into(), &format!("cannot remove cgroup {from}"))),
+        }
+        let Some(directory) = Directory::open(from.to_owned())? else { return Ok(()) };
+        let mut pids = Vec::new();
+        directory.collect_pids(&mut pids)?;
+        if pids.is_empty() {
+            // A task that is dying, or a cgroup that somebody made below.
+            return remove_tree(from, deadline);
+        }
+        for pid in pids {
+            match into.write("cgroup.procs", &pid.to_string()) {
+                // Ended, or just being born: the next look tells.
+                Ok(()) | Err(Errno::SRCH | Errno::INVAL) => {}
+                Err(error) => return Err(into.cannot_set("cgroup.procs", &pid.to_string(), error)),
+            }
+        }
+    }
+}
+
 /// Removes a cgroup and those below it. Tasks that were killed take a moment to leave, so it tries until `deadline`.
 pub(super) fn remove_tree(path: &str, deadline: Instant) -> io::Result<()> {
     let mut pause = Duration::from_micros(50);

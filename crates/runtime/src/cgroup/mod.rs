@@ -191,6 +191,31 @@ impl Cgroup {
         stats::read(&self.host, &self.path)
     }
 
+    /// Makes a cgroup below this one that only keeps some of its tasks apart from the others: nothing is limited or
+    /// counted in it. [`Self::enter`] of this one first, then of that one; on v2 the latter alone.
+    pub fn scope(&self, name: &str) -> io::Result<Self> {
+        let scope = Self::open_on(Arc::clone(&self.host), &format!("{}/{name}", self.path));
+        match &self.host.layout {
+            Layout::V1(_) => v1::make_scope(&self.host, &scope.path)?,
+            Layout::V2(mount) => files::make_leaf(mount, &scope.path)?,
+            Layout::Nothing => {}
+        }
+        Ok(scope)
+    }
+
+    /// Removes a cgroup that [`Self::scope`] made; what still runs in it goes on as one of this cgroup's.
+    pub fn dissolve(&self, scope: &Self) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        match &self.host.layout {
+            Layout::V1(_) => v1::dissolve(&self.host, &self.path, &scope.path, deadline),
+            Layout::V2(mount) => {
+                let into = v2::directory(mount, &self.path)?;
+                files::dissolve(&into, &format!("{mount}{}", scope.path), deadline)
+            }
+            Layout::Nothing => Ok(()),
+        }
+    }
+
     /// Removes it and its children; waits a little for dying tasks. A missing one is no error.
     pub fn remove(&self) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;

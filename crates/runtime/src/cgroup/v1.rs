@@ -333,6 +333,17 @@ fn freezer(host: &Host, path: &str) -> io::Result<Directory> {
     Directory::open(format!("{}{path}", hierarchy.mount))?.ok_or_else(|| nothing_there(path))
 }
 
+/// A scope exists where its tasks can be frozen, hence killed for certain, and nowhere else.
+pub(super) fn make_scope(host: &Host, path: &str) -> io::Result<()> {
+    let hierarchy = host.hierarchy(Controller::Freezer).ok_or_else(|| Controller::Freezer.missing())?;
+    files::make_leaf(&hierarchy.mount, path)
+}
+
+pub(super) fn dissolve(host: &Host, path: &str, scope: &str, deadline: Instant) -> io::Result<()> {
+    let hierarchy = host.hierarchy(Controller::Freezer).ok_or_else(|| Controller::Freezer.missing())?;
+    files::dissolve(&freezer(host, path)?, &format!("{}{scope}", hierarchy.mount), deadline)
+}
+
 pub(super) fn freeze(host: &Host, path: &str, patience: Duration) -> io::Result<()> {
     let directory = freezer(host, path)?;
     freeze_directory(&directory, patience).inspect_err(|_| {

@@ -55,6 +55,7 @@ pub(crate) fn exec(context: &Context, args: Args) -> Result<u8, Failure> {
         stdio: if process.terminal { Stdio::Terminal } else { own_streams()? },
         seccomp: filter.as_ref(),
         cgroup: cgroup.as_ref(),
+        scope: None,
     };
     let mut started = runtime::exec_with(request, args.number("--preserve-fds")?.unwrap_or(0))?;
     write_pid_file(&args, started.pid)?;

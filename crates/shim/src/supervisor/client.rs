@@ -89,6 +89,11 @@ impl Client {
         self.outbox.is_holding() && much && !self.closing && !self.hung_up
     }
 
+    /// It has neither hung up nor ended its input.
+    pub(super) fn is_there(&self) -> bool {
+        self.input_open && !self.hung_up
+    }
+
     /// Its socket can be closed.
     pub(super) fn is_done(&self) -> bool {
         let nothing_to_send = self.hung_up || self.outbox.is_empty();

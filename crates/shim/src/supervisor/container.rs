@@ -130,8 +130,12 @@ impl Container {
         self.root.as_ref().map(AsFd::as_fd)
     }
 
-    /// Starts one more process.
-    pub(super) fn exec(&self, loaded: Loaded<ExecPlan>) -> Result<(ExecProcess, Ends), Failure> {
+    /// Starts one more process. `scope` keeps it and what it starts apart from the others.
+    pub(super) fn exec(
+        &self,
+        loaded: Loaded<ExecPlan>,
+        scope: Option<&Cgroup>,
+    ) -> Result<(ExecProcess, Ends), Failure> {
         let Loaded { document: plan, seccomp, .. } = loaded;
         let root = self.root().ok_or_else(|| Failure::new("container is not running"))?;
         let user = if plan.user.is_empty() { &self.user } else { &plan.user };
@@ -153,8 +157,22 @@ impl Container {
             stdio,
             seccomp,
             cgroup: self.cgroup.as_ref(),
+            scope,
         };
         Ok((runtime::exec(request)?, ends))
+    }
+
+    /// A cgroup for one process and what it starts; none where that cannot be had.
+    pub(super) fn scope(&self, number: u32) -> Option<Cgroup> {
+        self.cgroup.as_ref()?.scope(&format!("exec-{number}")).ok()
+    }
+
+    /// The process of a scope has ended: what it left running goes on as the container's.
+    pub(super) fn dissolve(&self, scope: &Cgroup) {
+        if let Some(cgroup) = &self.cgroup {
+            // One that stays behind goes with the container's cgroup.
+            let _ = cgroup.dissolve(scope);
+        }
     }
 
     /// Init has ended: so does everything else of the container.

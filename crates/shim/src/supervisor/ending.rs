@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{WaitOptions, wait};
 
+use super::client::Client;
 use super::process::{Phase, exit_code};
 use super::{INIT, Supervisor, log};
 use crate::protocol::{Event, Exit, Target};
@@ -72,7 +73,13 @@ impl Supervisor {
         process.phase = Phase::Told(exit);
         process.keep_output_only();
         let target = process.target.clone();
-        if let Target::Exec(exec_id) = &target {
+        let tied = process.tied;
+        if let (Some(scope), Some(container)) = (process.scope.take(), &self.container) {
+            container.dissolve(&scope);
+        }
+        if let Target::Exec(exec_id) = &target
+            && !tied
+        {
             if self.ended_execs.len() == REMEMBERED {
                 self.ended_execs.pop_front();
             }
@@ -80,6 +87,16 @@ impl Supervisor {
         }
         self.tell(&Event::Exited { target, exit });
         self.close_clients(number);
+    }
+
+    /// Kills processes that are tied to a client and have none any more.
+    pub(super) fn kill_untied(&mut self) {
+        for (number, process) in self.processes.iter().filter(|(_, process)| process.tied) {
+            let clients = || self.clients.values().filter(|client| client.process == *number);
+            if !matches!(process.phase, Phase::Told(_)) && !clients().any(Client::is_there) {
+                process.kill_all();
+            }
+        }
     }
 
     /// Those that were not reaped or not drained in time are killed by the end of init's namespace, or of its cgroup.

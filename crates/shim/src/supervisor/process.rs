@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
+use runtime::cgroup::Cgroup;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, fcntl_dupfd_cloexec, read, write};
 use rustix::process::WaitStatus;
@@ -31,6 +32,10 @@ pub(super) struct Process {
     terminal: Option<Terminal>,
     /// The end of the first client's input is the end of the process's.
     pub(super) ends_with_client: bool,
+    /// It is killed when its client leaves, and its end is not remembered.
+    pub(super) tied: bool,
+    /// Where it and what it started are kept apart.
+    pub(super) scope: Option<Cgroup>,
 }
 
 /// Where a process stands.
@@ -84,6 +89,8 @@ impl Process {
             outputs: [None, None],
             terminal: None,
             ends_with_client: false,
+            tied: false,
+            scope: None,
         };
         let (mut stdin, mut stdout) = (ends.stdin, ends.stdout);
         if let Some(master) = console {
@@ -156,6 +163,15 @@ impl Process {
         }
         // The kernel knows real-time signals as well; rustix's named constructor does not.
         linux::event::send_signal(self.pidfd.as_fd(), number)
+    }
+
+    /// Kills it and everything that it started, as far as that is known.
+    pub(super) fn kill_all(&self) {
+        // It may have ended; what it started has not.
+        let _ = self.signal(libc::SIGKILL);
+        if let Some(scope) = &self.scope {
+            let _ = scope.kill();
+        }
     }
 
     /// Sets the terminal's size. False: it has no terminal.

@@ -256,7 +256,15 @@ impl Supervisor {
             return Err(Failure::new("container is not running"));
         };
         let loaded = ExecPlan::from_memfd(plan.as_fd()).map_err(|error| Failure::new(error.to_string()))?;
-        let (started, ends) = container.exec(loaded)?;
+        let tied = loaded.document.tied;
+        let number = self.next_number;
+        let scope = if tied { container.scope(number) } else { None };
+        let started = container.exec(loaded, scope.as_ref());
+        let (started, ends) = started.inspect_err(|_| {
+            if let Some(scope) = &scope {
+                container.dissolve(scope);
+            }
+        })?;
         let pid = started.pid;
         // Nobody else will ever type: its input is at its end from the start.
         let typed = client.as_ref().is_some_and(|(attach, _)| attach.stdin);
@@ -264,11 +272,14 @@ impl Supervisor {
         let mut process = self.adopt(number, Target::Exec(exec_id), started, ends)?;
         process.phase = Phase::Running;
         process.ends_with_client = true;
+        process.tied = tied;
+        process.scope = scope;
         self.processes.insert(number, process);
         if let Some((attach, socket)) = client {
             // It runs; a client that cannot be attached is as one that has gone already.
             let _ = self.add_client(number, attach, socket);
         }
+        self.kill_untied();
         if let Some(process) = self.processes.get_mut(&number).filter(|_| !typed) {
             process.close_input();
         }

@@ -84,6 +84,9 @@ impl Supervisor {
             client.hang_up();
         }
         self.receive(number);
+        if self.processes.get(&process).is_some_and(|process| process.tied) {
+            self.kill_untied();
+        }
         self.watch_clients(process);
         self.resume_output();
     }

@@ -213,3 +213,43 @@ fn an_exec_that_nobody_types_into_reads_the_end_at_once() {
     let (mut client, _) = rig.daemon().exec("e", &plan, OUTPUT);
     assert_eq!(client.read_to_end(), frame(1, "end\n"));
 }
+
+/// What `script` prints, run beside the container's program.
+fn told(rig: &mut Rig, id: &str, script: &str) -> String {
+    let mut client = rig.exec(id, script, Attach { stdin: false, ..RAW });
+    String::from_utf8(client.read_to_end().to_vec()).unwrap()
+}
+
+#[test]
+fn a_tied_exec_goes_with_its_client_and_takes_along_what_it_started() {
+    let mut rig = Rig::new("cat").with_stdin(false).start();
+    let script = "setsid sleep 9001 & setsid sh -c 'trap \"\" TERM HUP; sleep 9002; :' & echo on; sleep 9003";
+    let mut plan = exec_plan(&["sh", "-c", script], false);
+    plan.tied = true;
+    let (mut client, reply) = rig.daemon().exec("check", &plan, Attach { stdin: false, ..RAW });
+    assert!(matches!(reply, Reply::Started { .. }), "{reply:?}");
+    client.until(b"on\n");
+    drop(client);
+    assert_eq!(rig.daemon().exit_of(&target("check")).code, 137);
+    let mut number = 0;
+    until("everything of the check is gone", || {
+        number += 1;
+        !told(&mut rig, &format!("look{number}"), "ps -o args").contains("sleep 900")
+    });
+    let remembered = rig.daemon().state().1;
+    assert!(remembered.iter().all(|(id, _)| id != "check"), "{remembered:?}");
+}
+
+#[test]
+fn what_a_tied_exec_leaves_behind_in_good_order_goes_on_in_the_containers_cgroup() {
+    let mut rig = Rig::new("cat").with_stdin(false).start();
+    let mut plan = exec_plan(&["sh", "-c", "sleep 9004 >/dev/null 2>&1 & echo on"], false);
+    plan.tied = true;
+    let (mut client, _) = rig.daemon().exec("check", &plan, Attach { stdin: false, ..RAW });
+    assert_eq!(client.read_to_end(), b"on\n");
+    assert_eq!(rig.daemon().exit_of(&target("check")).code, 0);
+    drop(client);
+    assert!(told(&mut rig, "look", "ps -o args").contains("sleep 9004"));
+    let cgroups = told(&mut rig, "where", "cat /proc/$(pidof sleep)/cgroup");
+    assert!(!cgroups.contains("/exec-"), "{cgroups}");
+}

@@ -392,6 +392,7 @@ pub(crate) fn exec_plan(args: &[&str], open_stdin: bool) -> ExecPlan {
         open_stdin,
         privileged: false,
         seccomp_flags: 0,
+        tied: false,
     }
 }
 
