@@ -174,7 +174,7 @@ fn show_text(
     for component in components(engine) {
         writeln!(out, " {}:", component.name)?;
         for (name, value) in details(&component) {
-            writeln!(out, "  {:<16} {value}", format!("{name}:"))?;
+            writeln!(out, "  {:<17} {value}", format!("{name}:"))?;
         }
     }
     Ok(())

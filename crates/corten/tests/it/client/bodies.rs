@@ -12,10 +12,9 @@ fn run_posts_what_dockers_client_posts() {
     let rows: Vec<Value> = serde_json::from_str(RECORDED).unwrap();
     let base = rows[0]["base"].as_object().unwrap();
     let engine = Engine::start(|_| Answer::error(400, "recorded"));
-    let write = |name: &str, text: &str| std::fs::write(engine.directory().join(name), text).unwrap();
-    write("env", "# c\nONE=1\nTWO=two words\nHOME\nNOPE_NOT_SET\nEMPTY=\n");
-    write("labels", "x=y\nz\n");
-    write("seccomp", "{\n  \"defaultAction\": \"SCMP_ACT_ALLOW\",\n  \"syscalls\": []\n}\n");
+    engine.write("env", b"# c\nONE=1\nTWO=two words\nHOME\nNOPE_NOT_SET\nEMPTY=\n");
+    engine.write("labels", b"x=y\nz\n");
+    engine.write("seccomp", b"{\n  \"defaultAction\": \"SCMP_ACT_ALLOW\",\n  \"syscalls\": []\n}\n");
     let fixtures = engine.directory().display().to_string();
     let mut wrong = Vec::new();
     for row in &rows {

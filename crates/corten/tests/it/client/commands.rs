@@ -300,9 +300,7 @@ fn archives_are_streamed_both_ways() {
         "GET /images/get" => Answer::json(200, vec![7; 300_000]),
         _ => Answer::error(404, "page not found"),
     });
-    let archive = engine.directory().join("archive");
-    std::fs::write(&archive, vec![5; 700_000]).unwrap();
-    let archive = archive.display().to_string();
+    let archive = engine.write("archive", &[5; 700_000]);
     let import = engine
         .command("corten")
         .args(["import", "-c", "CMD x", "-m", "why", &archive, "x:1"])

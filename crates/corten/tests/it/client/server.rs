@@ -98,6 +98,13 @@ impl Engine {
         &self.directory
     }
 
+    /// Writes a file beside the socket; answers its path.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.directory.join(name);
+        std::fs::File::create(&path).and_then(|mut file| file.write_all(bytes)).unwrap();
+        path.display().to_string()
+    }
+
     /// The command line, with this engine as its own.
     pub(super) fn command(&self, program: &str) -> Command {
         let link = self.directory.join(program);
