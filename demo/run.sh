@@ -43,11 +43,11 @@ ours() { # processes of this demo: they carry its directory in their arguments o
     then echo "${p#/proc/}"; fi
   done
 }
-world() { # what the machine has that an engine could leave behind
-  find /sys/fs/cgroup -type d -path '*/corten-*' 2>/dev/null | sed 's/^/cgroup /'
-  sed 's/^/mount /' /proc/self/mountinfo
-  ls /sys/class/net | sed 's/^/link /'
-  lsns -n -t net -o NS | sed 's/^/network namespace /'
+remains() { # what is left of this demo in the kernel: by the engine's cgroup, our directory, the namespaces we saw
+  local group; group=$(cat "$work/group")
+  find /sys/fs/cgroup -type d -path "*$group*" 2>/dev/null | sed 's/^/cgroup /'
+  grep -F "$work" /proc/self/mountinfo | sed 's/^/mount /' || true
+  lsns -n -o NS | grep -Fxf "$work/namespaces" | sed 's/^/namespace /' || true
 }
 finish() {
   local status=$? pid
@@ -56,11 +56,14 @@ finish() {
     printf '\n%sThe demo failed while %s.%s\n' "$bold" "$step" "$plain" >&2
     tail -n 15 "$work/daemon.log" 2>/dev/null | sed 's/^/   daemon: /' >&2
   fi
-  for pid in "${clients[@]}" $daemon; do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in "${clients[@]}" $daemon; do
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
   # After a failure containers may still run: end them by their process ids, one by one.
   for pid in $(ours); do kill -KILL "$pid" 2>/dev/null || true; done
   if [ -s "$work/group" ]; then
-    find /sys/fs/cgroup -depth -type d -path "*/$(cat "$work/group")*" -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -path "*$(cat "$work/group")*" -exec rmdir {} + 2>/dev/null || true
   fi
   rm -rf "$work"
   exit $status
@@ -81,7 +84,6 @@ start_daemon() {
 step "making a Debian root file system with Redis"
 rootfs=$("$top/demo/rootfs.sh")
 tell "$rootfs, $(($(stat -c %s "$rootfs") / 1000000)) MB"
-world | sort >"$work/before"
 
 step "starting a daemon, with everything it owns below $work"
 start_daemon
@@ -90,7 +92,7 @@ show corten import -m 'Debian with Redis' -c 'USER redis' -c 'WORKDIR /var/lib/r
 show corten images
 
 step "running Redis, limited to one CPU and 256 MiB"
-show corten run -d --name redis --cpus 1 -m 256m demo/redis
+show corten run -d --name redis --network none --cpus 1 -m 256m demo/redis
 until_true "Redis answers" corten exec redis redis-cli ping
 show corten exec redis redis-cli set greeting "hello from a container"
 show corten exec redis redis-cli get greeting
@@ -103,6 +105,7 @@ show ps -o pid,ppid,user,args -p "$pid,$(ps -o ppid= -p "$pid" | tr -d ' ')"
 show lsns -p "$pid" -o TYPE,NS,NPROCS,COMMAND
 for kind in mnt pid net ipc uts; do
   [ "$(readlink "/proc/$pid/ns/$kind")" != "$(readlink "/proc/self/ns/$kind")" ] || { echo "$kind is the host's" >&2; exit 1; }
+  stat -L -c %i "/proc/$pid/ns/$kind" >>"$work/namespaces"
 done
 
 step "looking at what the kernel says: the limits in effect"
@@ -121,25 +124,25 @@ tell "processes at most: $(limit pids pids.max pids.max)"
 
 step "attaching a client and an exec session that will outlive the daemon"
 tick='i=0; while :; do i=$((i + 1)); echo "tick $i"; sleep 0.1; done'
-corten run --name ticker demo/redis sh -c "$tick" >"$work/attached" 2>&1 & clients+=($!)
-corten exec redis sh -c "$tick" >"$work/exec" 2>&1 & clients+=($!)
+corten run --name ticker --network none demo/redis sh -c "$tick" >"$work/attached" 2>&1 & clients+=($!)
+corten exec redis sh -c "$tick" >"$work/executed" 2>&1 & clients+=($!)
 ticks() { [ "$(grep -c ^tick "$work/$1" 2>/dev/null)" -ge "$2" ]; }
 until_true "ticks arrive" ticks attached 5
-until_true "ticks arrive" ticks exec 5
-tell "attached to 'ticker': $(tail -n 1 "$work/attached"); exec in 'redis': $(tail -n 1 "$work/exec")"
+until_true "ticks arrive" ticks executed 5
+tell "attached to 'ticker': $(tail -n 1 "$work/attached"); exec in 'redis': $(tail -n 1 "$work/executed")"
 
 step "killing the daemon with SIGKILL"
 show kill -KILL "$daemon"
 wait "$daemon" 2>/dev/null || true
 daemon=
 until_true "the daemon is gone" sh -c '! corten version'
-attached=$(grep -c ^tick "$work/attached") executed=$(grep -c ^tick "$work/exec")
+attached=$(grep -c ^tick "$work/attached") executed=$(grep -c ^tick "$work/executed")
 tell "no daemon now; Redis is asked without one, by entering its namespaces:"
 show nsenter -t "$pid" -m -n -- redis-cli get greeting
 show nsenter -t "$pid" -m -n -- redis-cli set greeting "written while no daemon ran"
 until_true "the attached client still gets output" ticks attached $((attached + 10))
-until_true "the exec session still gets output" ticks exec $((executed + 10))
-tell "attached to 'ticker': $(tail -n 1 "$work/attached"); exec in 'redis': $(tail -n 1 "$work/exec")"
+until_true "the exec session still gets output" ticks executed $((executed + 10))
+tell "attached to 'ticker': $(tail -n 1 "$work/attached"); exec in 'redis': $(tail -n 1 "$work/executed")"
 
 step "starting the daemon again"
 start_daemon
@@ -166,5 +169,5 @@ wait "$daemon"
 daemon=
 left=$(ours)
 is "processes left" "" "$left"
-is "cgroups, mounts, links and network namespaces left" "" "$(world | sort | comm -13 "$work/before" - | xargs)"
+is "cgroups, mounts and namespaces left" "" "$(remains)"
 printf '\n%sThat was it. Nothing is left but the cached root file system.%s\n' "$bold" "$plain"
