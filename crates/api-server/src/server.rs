@@ -31,8 +31,10 @@ impl Listener {
             Self::Unix(listener) => Ok(Socket::Unix(listener.accept().await?.0)),
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // Answers are written whole; waiting for more only delays them.
-                stream.set_nodelay(true)?;
+                // Answers are written whole; waiting for more only delays them. A client whose machine is gone says
+                // nothing, and its streams would stay for ever. Neither works on one that has left already.
+                let _ = stream.set_nodelay(true);
+                let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
                 Ok(Socket::Tcp(stream))
             }
         }
