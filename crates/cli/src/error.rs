@@ -48,7 +48,7 @@ impl From<ClientError> for CommandError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Io(error) => error.into(),
-            error => Self::new(describe(&error)),
+            error => Self::new(error.to_string()),
         }
     }
 }
@@ -61,11 +61,6 @@ impl From<io::Error> for CommandError {
             _ => Self::new(go_error(&error)),
         }
     }
-}
-
-/// The text of a client error; its cause is part of it where the text itself does not say it.
-pub(crate) fn describe(error: &ClientError) -> String {
-    error.to_string()
 }
 
 /// An operating system error in Go's words, which are the C library's in lower case, without the number.

@@ -199,43 +199,37 @@ pub(crate) fn check<T: Default + std::fmt::Debug>(
     template.execute(&dot, MissingKey::NoValue, &mut String::new()).map_err(FormatError::Execute)
 }
 
+/// Whether `format` uses `.name` of the listed object itself.
+pub(crate) fn uses<T>(listing: &'static Listing<T>, format: &str, name: &str) -> bool {
+    let probe = Rc::new(Probe { listing, asked: RefCell::default() });
+    let body = format.strip_prefix(TABLE).unwrap_or(format);
+    if let Ok(template) = Template::parse("", body) {
+        let dot = Value::Object(Rc::clone(&probe) as Rc<dyn Object>);
+        // It is tried for what it asks; its failure is told when it is used.
+        let _ = template.execute(&dot, MissingKey::NoValue, &mut String::new());
+    }
+    probe.asked.borrow().iter().any(|asked| asked == name)
+}
+
 /// Remembers which members a template asks for.
-#[derive(Debug, Default)]
-pub(crate) struct Probe {
+struct Probe<T: 'static> {
+    listing: &'static Listing<T>,
     asked: RefCell<Vec<String>>,
 }
 
-impl Probe {
-    /// Whether `format` uses `.name` of the object itself.
-    pub(crate) fn uses<T>(listing: &'static Listing<T>, format: &str, name: &str) -> bool {
-        let probe = Rc::new(Probing { listing, probe: Self::default() });
-        let body = format.strip_prefix(TABLE).unwrap_or(format);
-        if let Ok(template) = Template::parse("", body) {
-            let dot = Value::Object(Rc::clone(&probe) as Rc<dyn Object>);
-            let _ = template.execute(&dot, MissingKey::NoValue, &mut String::new());
-        }
-        probe.probe.asked.borrow().iter().any(|asked| asked == name)
-    }
-}
-
-struct Probing<T: 'static> {
-    listing: &'static Listing<T>,
-    probe: Probe,
-}
-
-impl<T> std::fmt::Debug for Probing<T> {
+impl<T> std::fmt::Debug for Probe<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.probe.fmt(f)
+        self.asked.fmt(f)
     }
 }
 
-impl<T> Object for Probing<T> {
+impl<T> Object for Probe<T> {
     fn type_name(&self) -> &str {
         self.listing.type_name
     }
 
     fn member(&self, name: &str) -> Option<Value> {
-        self.probe.asked.borrow_mut().push(name.to_owned());
+        self.asked.borrow_mut().push(name.to_owned());
         Some(Value::text(""))
     }
 
@@ -301,8 +295,8 @@ mod tests {
 
     #[test]
     fn a_probe_sees_what_a_template_asks_for() {
-        assert!(Probe::uses(&LISTING, "{{.Name}}", "Name"));
-        assert!(!Probe::uses(&LISTING, "{{.Bare}}", "Name"));
+        assert!(uses(&LISTING, "{{.Name}}", "Name"));
+        assert!(!uses(&LISTING, "{{.Bare}}", "Name"));
     }
 
     #[test]

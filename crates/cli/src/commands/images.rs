@@ -9,7 +9,7 @@ use crate::command::{Arity, Command};
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::flags::{Flag, Tables, flag};
-use crate::format::{self, Column, FormatError, Listing, Probe, TABLE, ago, short_id};
+use crate::format::{self, Column, FormatError, Listing, TABLE, ago, short_id};
 use crate::template::Value;
 use crate::ui::Ui;
 use crate::units::decimal_size;
@@ -63,7 +63,7 @@ impl Command for Images {
         };
         let format = format(&wanted, args.quiet, args.digests);
         let images = context.engine(ui)?.list_images(args.all, &filters).await?;
-        let with_digests = args.digests || Probe::uses(&LISTING, &format, "Digest");
+        let with_digests = args.digests || format::uses(&LISTING, &format, "Digest");
         let rows = images.iter().flat_map(|image| rows(image, !args.no_trunc, with_digests)).collect();
         let text = format::render(&LISTING, &format, rows).map_err(FormatError::parsing_error)?;
         write!(ui.stdout(), "{text}")?;

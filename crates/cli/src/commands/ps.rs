@@ -12,7 +12,7 @@ use crate::command::{Arity, Command};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::flags::{Flag, Tables, flag};
-use crate::format::{self, Column, FormatError, JSON, Listing, Probe, TABLE, ago, ellipsis, short_id};
+use crate::format::{self, Column, FormatError, JSON, Listing, TABLE, ago, ellipsis, short_id};
 use crate::template::Value;
 use crate::ui::Ui;
 use crate::units::decimal_size;
@@ -75,7 +75,7 @@ impl Command for Ps {
         let options = ListOptions {
             all: args.all || args.latest || last > 0,
             limit: if args.latest { 1 } else { last },
-            size: args.size || Probe::uses(&LISTING, &wanted, "Size"),
+            size: args.size || format::uses(&LISTING, &wanted, "Size"),
             filters: args.filter,
         };
         // A template that cannot work is told before the engine is asked.
