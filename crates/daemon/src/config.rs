@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) max_layer_size: Option<u64>,
     /// Cgroup of this engine's containers.
     pub(crate) cgroup_root: Option<String>,
+    /// Shims that wait for containers; each makes one start faster and holds some 200 kB.
+    pub(crate) ready_shims: Option<usize>,
 }
 
 /// Why a file is not usable.

@@ -98,6 +98,7 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
             stop_timeout: settings.stop_timeout,
             max_layer_size: settings.max_layer_size,
             cgroup_root: settings.cgroup_root,
+            ready_shims: settings.ready_shims,
             labels: settings.labels,
         });
         let engine = tokio::select! {

@@ -16,6 +16,8 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const DEFAULT_PIDS_LIMIT: i64 = 4096;
 /// Seconds between the stop signal and SIGKILL.
 const DEFAULT_STOP_TIMEOUT: u64 = 10;
+/// One for the next start, and one while that is replaced.
+const DEFAULT_READY_SHIMS: usize = 2;
 /// Logs are bounded unless someone says otherwise.
 const DEFAULT_LOG_OPTIONS: [(&str, &str); 2] = [("max-size", "100m"), ("max-file", "3")];
 
@@ -46,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) stop_timeout: u64,
     pub(crate) max_layer_size: Option<u64>,
     pub(crate) cgroup_root: Option<String>,
+    pub(crate) ready_shims: usize,
     pub(crate) shim: Option<PathBuf>,
 }
 
@@ -97,6 +100,7 @@ impl Settings {
             stop_timeout: config.stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT),
             max_layer_size: config.max_layer_size,
             cgroup_root: config.cgroup_root,
+            ready_shims: config.ready_shims.unwrap_or(DEFAULT_READY_SHIMS),
             shim: args.shim,
         })
     }

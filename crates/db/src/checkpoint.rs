@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 /// How long writes are collected before they are moved. Long enough that a burst costs one pass, short enough that
 /// the log stays small.
-const COLLECT: Duration = Duration::from_secs(1);
+const COLLECT: Duration = Duration::from_secs(5);
 
 /// Tells the checkpoint thread of writes. While nothing is written the thread sleeps without a timer.
 #[derive(Clone)]

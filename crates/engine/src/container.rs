@@ -4,6 +4,7 @@
 //! no lock that anyone holds for long, so `ps` and `inspect` work whatever else is going on.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shim::protocol::{Attach, Request, Target};
@@ -70,6 +71,7 @@ pub(crate) struct Container {
     snapshot: watch::Sender<Snapshot>,
     commands: mpsc::UnboundedSender<Command>,
     link: Mutex<Link>,
+    kept: AtomicBool,
 }
 
 impl Container {
@@ -78,7 +80,10 @@ impl Container {
         let (commands, queue) = mpsc::unbounded_channel();
         let id = record.id.clone();
         let snapshot = watch::Sender::new(Snapshot { record: Arc::new(record), exits: 0, removed: false });
-        (Arc::new(Self { id, snapshot, commands, link: Mutex::default() }), queue)
+        (
+            Arc::new(Self { id, snapshot, commands, link: Mutex::default(), kept: AtomicBool::new(false) }),
+            queue,
+        )
     }
 
     /// The record.
@@ -94,6 +99,16 @@ impl Container {
     /// Publishes; only the container's own task may.
     pub(crate) fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
         self.snapshot.send_modify(change);
+    }
+
+    /// While kept, its end does not remove it: `restart` is between stop and start.
+    pub(crate) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+
+    /// Whether its end leaves it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// Has the container's task do something, and waits for it.

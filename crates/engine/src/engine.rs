@@ -26,6 +26,7 @@ use crate::params::{
     AttachParams, ClientStream, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery, RemoveOptions,
     StreamTicket, WaitCondition,
 };
+use crate::ready::{self, ReadyShims};
 use crate::reconcile;
 use crate::registry::Registry;
 use crate::shared::{Filters, Shared, private_dir};
@@ -63,6 +64,7 @@ impl Engine {
             .map_err(|error| EngineError::system("cannot open the engine", error))??;
         let shared = Arc::new(shared);
         reconcile::reconcile(&shared).await?;
+        ready::refill(&shared);
         Ok(Self { shared })
     }
 
@@ -158,11 +160,17 @@ impl Engine {
     /// Stops it if it runs, and starts it.
     pub async fn restart(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
         let container = self.find(name)?;
-        match lifecycle::stop(&self.shared, &container, signal, timeout).await {
-            Err(error) if error.kind() != ErrorKind::NotModified => return Err(error),
-            _ => {}
-        }
-        container.ask(Command::Start).await?;
+        container.keep(true);
+        let restarted = async {
+            match lifecycle::stop(&self.shared, &container, signal, timeout).await {
+                Err(error) if error.kind() != ErrorKind::NotModified => return Err(error),
+                _ => {}
+            }
+            container.ask(Command::Start).await
+        };
+        let restarted = restarted.await;
+        container.keep(false);
+        restarted?;
         let event = crate::supervise::container_event(&container.record(), "restart", &[]);
         self.shared.events.publish(event);
         Ok(())
@@ -397,6 +405,7 @@ fn open_stores(config: EngineConfig, layout: Layout) -> Result<Shared> {
         execs: exec::Execs::default(),
         shim,
         filters: Filters::default(),
+        ready: ReadyShims::default(),
         config,
     })
 }

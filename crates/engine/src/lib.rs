@@ -17,7 +17,8 @@
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
 //! task; `create`, `start`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top` are the operations; `reconcile`
-//! takes over what an earlier engine left; `shim_client` talks to shims.
+//! takes over what an earlier engine left; `shim_client` talks to shims; `ready` has
+//! some wait for work.
 //!
 //! Knows nothing of HTTP.
 
@@ -48,6 +49,7 @@ pub mod modes;
 pub mod mounts;
 pub mod names;
 pub mod params;
+mod ready;
 mod reconcile;
 pub mod record;
 mod registry;

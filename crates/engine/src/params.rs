@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub max_layer_size: Option<u64>,
     /// Cgroup of this engine, below each hierarchy's mount point; none: `/corten-<8 hex of data_root>`.
     pub cgroup_root: Option<String>,
+    /// Shims that wait for containers, each with a network namespace made in advance.
+    pub ready_shims: usize,
     /// More labels of the daemon, shown by `info`.
     pub labels: Vec<String>,
 }

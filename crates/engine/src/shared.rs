@@ -13,6 +13,7 @@ use crate::exec::Execs;
 use crate::host::Host;
 use crate::layout::Layout;
 use crate::params::EngineConfig;
+use crate::ready::ReadyShims;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) execs: Execs,
     pub(crate) shim: ShimExecutable,
     pub(crate) filters: Filters,
+    pub(crate) ready: ReadyShims,
 }
 
 impl Shared {

@@ -121,6 +121,11 @@ impl ShimClient {
         self.send(request, fds).await?.answer(DEADLINE).await
     }
 
+    /// The connection has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().is_none()
+    }
+
     /// Says hello and learns how everything stands.
     pub(crate) async fn hello(&self) -> Result<Reply, ShimError> {
         let (reply, _) = self.request(&Request::Hello { major: MAJOR, minor: MINOR }, &[]).await?;

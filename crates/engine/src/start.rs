@@ -7,7 +7,6 @@ use std::sync::Arc;
 use oci::runtime::Seccomp;
 use runtime::seccomp::Program;
 use shim::plan::{Plan, Rootfs};
-use shim::spawn::Spawned;
 
 use crate::capabilities;
 use crate::devices;
@@ -29,11 +28,9 @@ pub(crate) struct Joins {
     pub(crate) network: Option<i32>,
 }
 
-/// A shim that has been started, and what to tell it.
+/// What to tell the shim.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The shim.
-    pub(crate) shim: Spawned,
     /// The plan, for `Request::Create`.
     pub(crate) plan: OwnedFd,
     /// Digests of hosts, hostname and resolv.conf.
@@ -98,7 +95,13 @@ pub(crate) fn prepare(shared: &Shared, record: &Record, joins: Joins) -> Result<
         version: 1,
         id: record.id.clone(),
         run_dir,
-        rootfs: Rootfs::Overlay { lower: shared.layer_paths(record)?, upper: dir.upper(), work: dir.work() },
+        rootfs: Rootfs::Overlay {
+            lower: shared.layer_paths(record)?,
+            upper: dir.upper(),
+            work: dir.work(),
+            // It is removed when it ends, also by a crash of the host: no byte of it has to reach the disk.
+            volatile: host.auto_remove,
+        },
         spec: specification,
         user: record.config.user.clone(),
         groups: host.group_add.clone().unwrap_or_default(),
@@ -112,9 +115,7 @@ pub(crate) fn prepare(shared: &Shared, record: &Record, joins: Joins) -> Result<
     let plan = plan
         .to_memfd(instructions)
         .map_err(|error| EngineError::system("cannot hand the plan over", error))?;
-    let shim =
-        shared.shim.spawn(&record.id).map_err(|error| EngineError::system("cannot start a shim", error))?;
-    Ok(Prepared { shim, plan, written_files })
+    Ok(Prepared { plan, written_files })
 }
 
 /// The compiled filter of a choice, compiled once per profile and set of capabilities.

@@ -21,6 +21,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::{event, now};
 use crate::health::Health;
 use crate::modes::{self, Mode, NetworkMode};
+use crate::ready::{self, Shim};
 use crate::record::Record;
 use crate::restart::Backoff;
 use crate::shared::Shared;
@@ -156,7 +157,9 @@ impl Supervisor {
             }
             State::Created { .. } | State::Exited(_) | State::Restarting(_) => {}
         }
-        match self.launch(&record).await {
+        let launched = self.launch(&record).await;
+        ready::refill(&self.shared);
+        match launched {
             Ok(started) => {
                 let mut changed = Record::clone(&record);
                 changed.state = record
@@ -205,10 +208,7 @@ impl Supervisor {
         let prepared = tokio::task::spawn_blocking(move || start::prepare(&shared, &owned, joins))
             .await
             .map_err(|error| EngineError::system("cannot prepare the start", error))??;
-        let (sender, events) = mpsc::unbounded_channel();
-        let shim_pid = prepared.shim.pid;
-        let client = ShimClient::new(prepared.shim.socket, Some(prepared.shim.pidfd), sender)
-            .map_err(|error| EngineError::system("cannot talk to the shim", error))?;
+        let Shim { client, events, pid: shim_pid } = ready::shim_for(&self.shared, &record.id).await?;
         self.shim = Some(events);
         // All at once: the shim answers in order, and nothing has to be done between the steps.
         let hello = client
@@ -338,7 +338,7 @@ impl Supervisor {
         let mut changed = Record { state, ..Record::clone(&record) };
         changed.restart_count += i64::from(restart.is_some());
         changed.health = changed.health.map(Health::stopped);
-        let goes = restart.is_none() && record.host_config.auto_remove;
+        let goes = restart.is_none() && record.host_config.auto_remove && !self.container.is_kept();
         if goes {
             // Its row is about to go: what it said of the end would be read by nobody.
             self.publish(Arc::new(changed), true);

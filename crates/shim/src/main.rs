@@ -30,7 +30,13 @@ fn run() -> io::Result<()> {
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     drop(null);
-    // Executed through a descriptor, the program would be called by that descriptor's number.
-    rustix::thread::set_name(c"corten-shim")?;
-    Supervisor::new(control)?.run()
+    let mut supervisor = Supervisor::new(control)?;
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == shim::spawn::READY) {
+        supervisor.prepare();
+        rustix::thread::set_name(c"corten-ready")?;
+    } else {
+        // Executed through a descriptor, the program would be called by that descriptor's number.
+        rustix::thread::set_name(shim::supervisor::NAME)?;
+    }
+    supervisor.run()
 }

@@ -56,6 +56,10 @@ pub enum Rootfs {
         upper: PathBuf,
         /// Overlay work directory.
         work: PathBuf,
+        /// Nothing written there needs to outlive this machine's power: `fsync` in the container returns at once, and
+        /// the end of the mount does not wait for the disk.
+        #[serde(default)]
+        volatile: bool,
     },
     /// A directory as it is.
     Directory(PathBuf),
@@ -198,6 +202,7 @@ mod tests {
                 lower: vec!["/l1".into(), "/l2".into()],
                 upper: "/u".into(),
                 work: "/w".into(),
+                volatile: true,
             },
             spec: Spec::default(),
             user: "daemon".into(),

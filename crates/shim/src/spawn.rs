@@ -25,6 +25,9 @@ use crate::protocol::{FromShim, MAX_PACKET, Received, Request};
 /// Name of the socket in a container's runtime directory.
 pub const SOCKET: &str = "s";
 
+/// First argument of a shim that is started before its container is known, in place of the container's id.
+pub const READY: &str = "ready";
+
 /// The program `corten-shim`, opened once.
 #[derive(Debug)]
 pub struct ShimExecutable(OwnedFd);
@@ -39,6 +42,12 @@ impl ShimExecutable {
     /// Starts a shim; see [`spawn`].
     pub fn spawn(&self, name: &str) -> io::Result<Spawned> {
         spawn(self.0.as_fd(), name)
+    }
+
+    /// Starts a shim before its container is known: it makes ready what does not depend on that, a network namespace
+    /// above all, and waits.
+    pub fn spawn_ready(&self) -> io::Result<Spawned> {
+        spawn(self.0.as_fd(), READY)
     }
 }
 

@@ -136,6 +136,7 @@ fn config(root: &std::path::Path) -> EngineConfig {
         stop_timeout: 10,
         max_layer_size: None,
         cgroup_root: None,
+        ready_shims: 1,
         labels: Vec::new(),
     }
 }

@@ -74,3 +74,36 @@ async fn stop_kill_and_forced_removal_end_a_container() {
     kit.engine.remove("remove", RemoveOptions { force: true, ..RemoveOptions::default() }).await.unwrap();
     kit.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_a_container_that_removes_itself() {
+    let kit = Kit::new("kept").await;
+    kit.create("one", "echo x > /written; sleep 1000", |request| request.host_config.auto_remove = true)
+        .await;
+    kit.engine.start("one").await.unwrap();
+    kit.engine.restart("one", None, Some(0)).await.unwrap();
+    assert!(kit.engine.inspect("one", false).await.unwrap().state.running);
+    let wait = kit.engine.wait("one", WaitCondition::Removed).await.unwrap();
+    kit.engine.kill("one", "").await.unwrap();
+    assert_eq!(wait.await.unwrap().unwrap().exit_code, 137);
+    kit.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_shim_gives_its_network_or_leaves_it() {
+    let kit = Kit::new("ready").await;
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    for round in 0..3 {
+        for (mode, host) in [("none", false), ("host", true)] {
+            let name = format!("{mode}{round}");
+            kit.create(&name, "sleep 1000", |request| request.host_config.network_mode = mode.into()).await;
+            kit.engine.start(&name).await.unwrap();
+            let pid = kit.engine.inspect(&name, false).await.unwrap().state.pid;
+            let network = std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+            assert_eq!(network == own, host, "{name}");
+            let shim = std::fs::read_link(format!("/proc/{}/ns/net", kit.shim_pid(&name).await)).unwrap();
+            assert_eq!(shim, own, "{name}");
+        }
+    }
+    kit.finish().await;
+}

@@ -12,6 +12,7 @@ use runtime::seccomp::Program;
 use runtime::{ExecProcess, ExecRequest, Init, InitRequest, StartError, users};
 use rustix::fs::{AtFlags, unlinkat};
 
+use super::network::PreparedNetwork;
 use super::stdio::{self, Ends};
 use crate::plan::{ExecPlan, Loaded, Plan, Rootfs};
 use crate::record::ExitRecord;
@@ -74,8 +75,11 @@ pub(super) struct Created {
 
 impl Container {
     /// Sets everything up to the user's program. After an error nothing is left of it.
-    pub(super) fn create(loaded: Loaded<Plan>) -> Result<Created, Failure> {
-        let Loaded { document: plan, digest, seccomp } = loaded;
+    ///
+    /// A `network` made in advance becomes the container's, if that is to have one of its own.
+    pub(super) fn create(loaded: Loaded<Plan>, network: Option<PreparedNetwork>) -> Result<Created, Failure> {
+        let Loaded { document: mut plan, digest, seccomp } = loaded;
+        let network = network.map(|prepared| prepared.give_to(&mut plan.spec)).transpose()?.flatten();
         if let Some(path) = &plan.shim_cgroup {
             Cgroup::open(path).enter_accounts().map_err(doing(&format!("join cgroup {path}")))?;
         }
@@ -87,7 +91,12 @@ impl Container {
             .map_err(doing(&format!("listen in {}", plan.run_dir.display())))?;
         let seccomp = program(seccomp, plan.seccomp_flags);
         let mut cgroup = None;
-        let made = make(&plan, seccomp.as_ref(), &mut cgroup);
+        let mut made = make(&plan, seccomp.as_ref(), &mut cgroup);
+        if let Some(prepared) = network
+            && let Err(failure) = prepared.leave()
+        {
+            made = Err(failure);
+        }
         let Made { root, mut init, ends, mut spec } = match made {
             Ok(made) => made,
             Err(failure) => {
@@ -248,9 +257,14 @@ fn remove(run_dir: &OwnedFd, cgroup: Option<&Cgroup>) {
 
 fn open_root(rootfs: &Rootfs) -> Result<OwnedFd, Failure> {
     match rootfs {
-        Rootfs::Overlay { lower, upper, work } => {
+        Rootfs::Overlay { lower, upper, work, volatile } => {
             let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
-            overlay(&lower, upper, work, &OverlayOptions::default())
+            if *volatile {
+                // The mark of the last such mount, which forbids another: what it warns of does not matter here.
+                let _ = std::fs::remove_dir_all(work.join("work/incompat"));
+            }
+            let extra: &[(&str, &str)] = if *volatile { &[("volatile", "")] } else { &[] };
+            overlay(&lower, upper, work, &OverlayOptions { extra, ..OverlayOptions::default() })
                 .map_err(doing(&format!("make the overlay at {}", upper.display())))
         }
         Rootfs::Directory(path) => {

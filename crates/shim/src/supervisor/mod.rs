@@ -21,6 +21,7 @@ mod detach;
 mod ending;
 mod json_line;
 mod log;
+mod network;
 mod outbox;
 mod poller;
 mod process;
@@ -44,6 +45,7 @@ use client::Client;
 use connection::Connection;
 use container::Container;
 use log::Log;
+use network::PreparedNetwork;
 use poller::{EventFlags, Poller, Token, Watched};
 use process::Process;
 
@@ -60,6 +62,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Number of the init process; exec'd ones have others.
 const INIT: u32 = 0;
 
+/// What a shim that has a container is called.
+pub const NAME: &std::ffi::CStr = c"corten-shim";
+
 /// The whole state of a shim.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -75,6 +80,8 @@ pub struct Supervisor {
     /// How init has ended, once that has been told.
     init_exit: Option<Exit>,
     log: Option<Log>,
+    /// Made in advance for the container to come.
+    network: Option<PreparedNetwork>,
     /// Where output, input and packets are read to.
     buffer: Vec<u8>,
     next_number: u32,
@@ -105,10 +112,17 @@ impl Supervisor {
             container: None,
             init_exit: None,
             log: None,
+            network: None,
             buffer: Vec::new(),
             next_number: 1,
             leaving: None,
         })
+    }
+
+    /// Does in advance what containers need and what takes long: a network namespace. For a shim that waits for its
+    /// container; one that cannot make it goes without.
+    pub fn prepare(&mut self) {
+        self.network = PreparedNetwork::make().ok();
     }
 
     /// Serves until there is nothing left to do.

@@ -156,7 +156,11 @@ impl Supervisor {
             Log::open(log).map_err(|error| Failure::new(format!("open log {}: {error}", path.display())))
         });
         let log = log.transpose()?;
-        let Created { container, listener, ends, console, pidfd } = Container::create(loaded)?;
+        // One that waited was called otherwise.
+        rustix::thread::set_name(super::NAME)
+            .map_err(|error| Failure::new(format!("set our name: {error}")))?;
+        let Created { container, listener, ends, console, pidfd } =
+            Container::create(loaded, self.network.take())?;
         let pid = container.pid();
         let stdin_once = container.stdin_once;
         // From here on `abandon` takes the container away again.

@@ -198,7 +198,8 @@ fn an_overlay_is_made_detached_and_its_writes_stay_in_the_upper() {
     for directory in [&second, &upper, &work, &second.join("lower"), &second.join("lower/file")] {
         std::fs::create_dir(directory).unwrap();
     }
-    rig.plan.rootfs = Rootfs::Overlay { lower: vec![second, root.clone()], upper: upper.clone(), work };
+    rig.plan.rootfs =
+        Rootfs::Overlay { lower: vec![second, root.clone()], upper: upper.clone(), work, volatile: false };
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
     let before = mounts();
     let mut rig = rig.create();

@@ -22,6 +22,10 @@ impl fmt::Display for Process {
     }
 }
 
+/// A shim that waits for a container: a daemon has a few of them, others after each start. Without its daemon it is a
+/// leak like any other.
+const WAITING_SHIM: &str = "corten-ready";
+
 /// Processes of the sandbox, without its holder and without the test process itself.
 pub(super) fn belonging_to(root: &Path, holder: Option<u32>) -> Vec<Process> {
     let owner = Owner::new(root, holder);
@@ -85,6 +89,9 @@ fn describe(pid: u32) -> Option<Process> {
     let mut fields = fields.split(' ');
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
+    if name == WAITING_SHIM && parent != 1 {
+        return None;
+    }
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
     let line = if line.is_empty() { format!("[{name}]") } else { line };
