@@ -131,6 +131,13 @@ impl Context {
         let endpoint = Endpoint::parse(&host).map_err(|error| {
             CommandError::new(format!("Failed to initialize: unable to resolve docker endpoint: {error}"))
         })?;
+        let wants_tls = env::var_os("DOCKER_TLS_VERIFY").is_some_and(|value| !value.is_empty());
+        if wants_tls && matches!(endpoint, Endpoint::Tcp { .. }) {
+            // In the clear is the one way in which whoever asked for TLS does not want to be served.
+            let text = "error: DOCKER_TLS_VERIFY asks for TLS, which this client does not speak\n  \
+                        help: unset it, or reach the engine at a unix socket";
+            return Err(CommandError::new(text));
+        }
         Ok((endpoint, true))
     }
 }

@@ -58,6 +58,7 @@ pub(crate) struct Session {
     output: Option<oneshot::Receiver<io::Result<()>>>,
     input: Option<oneshot::Receiver<io::Result<End>>>,
     connection: HijackWriter,
+    hung_up: bool,
     /// Puts the terminal back when the session is dropped.
     _raw: Option<RawMode>,
 }
@@ -92,12 +93,16 @@ impl Session {
                 None
             }
         };
-        Ok(Self { output, input, connection, _raw: raw })
+        Ok(Self { output, input, connection, hung_up: false, _raw: raw })
     }
 
     /// Waits until the output has ended, the user has detached, or, without output, the input has ended.
     pub(crate) async fn end(&mut self) -> Result<End, CommandError> {
         let has_output = self.output.is_some();
+        if self.hung_up && !has_output {
+            // The input may be a terminal at which nobody will type again.
+            return Ok(End::Closed);
+        }
         loop {
             tokio::select! {
                 ended = receive(&mut self.output), if self.output.is_some() => {
@@ -120,7 +125,8 @@ impl Session {
     }
 
     /// Ends the connection, so that [`Self::end`] returns.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn hang_up(&mut self) {
+        self.hung_up = true;
         let _ = self.connection.hang_up();
     }
 }

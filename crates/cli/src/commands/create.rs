@@ -24,7 +24,7 @@ impl Command for Create {
     type Args = ContainerArgs;
     const FLAGS: Tables<ContainerArgs> = &[CONTAINER_FLAGS];
     const USAGE: &'static str = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
-    const ABOUT: &'static str = "Create a new container";
+    const ABOUT: &'static str = "Make a container and leave it stopped";
     const ARITY: Arity = Arity::AtLeast(1);
     const ORDER: Order = Order::FlagsFirst;
 
@@ -105,22 +105,23 @@ pub(crate) async fn create_container(
 ) -> Result<String, CommandError> {
     let mut cidfile = CidFile::create(&args.cidfile)?;
     let name = pull::parse_reference(&body.config.image)?;
-    if !args.platform.is_empty() {
-        pull::check_platform(&args.platform)?;
+    let platform = pull::chosen_platform(&args.platform);
+    if !platform.is_empty() {
+        pull::check_platform(&platform)?;
     }
     if args.pull.as_deref() == Some("always") {
         pull::pull_for_container(engine, &body.config.image, args, context, ui).await?;
     }
     let size = ui::terminal_size();
     body.host_config.console_size = [u32::from(size.rows), u32::from(size.columns)];
-    let created = match engine.create_container(&args.name, &args.platform, body).await {
+    let created = match engine.create_container(&args.name, &platform, body).await {
         Err(error) if error.is_not_found() && matches!(args.pull.as_deref(), None | Some("" | "missing")) => {
             let Some(name) = name else { return Err(error.into()) };
             if !args.quiet {
                 ui.tell(&format!("Unable to find image '{name}' locally"));
             }
             pull::pull_for_container(engine, &body.config.image, args, context, ui).await?;
-            engine.create_container(&args.name, &args.platform, body).await
+            engine.create_container(&args.name, &platform, body).await
         }
         created => created,
     }?;

@@ -48,7 +48,7 @@ impl Command for Exec {
     type Args = ExecArgs;
     const FLAGS: Tables<ExecArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER COMMAND [ARG...]";
-    const ABOUT: &'static str = "Execute a command in a running container";
+    const ABOUT: &'static str = "Run a command in a running container";
     const ARITY: Arity = Arity::AtLeast(2);
     const ORDER: Order = Order::FlagsFirst;
 

@@ -41,7 +41,7 @@ impl Command for History {
     type Args = HistoryArgs;
     const FLAGS: Tables<HistoryArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] IMAGE";
-    const ABOUT: &'static str = "Show the history of an image";
+    const ABOUT: &'static str = "Show the steps that made an image";
     const ARITY: Arity = Arity::Exactly(1);
 
     async fn run(args: HistoryArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

@@ -14,6 +14,8 @@ use crate::progress::Screen;
 use crate::ui::{self, Ui};
 use crate::upload;
 
+use super::pull::chosen_platform;
+
 /// Values of the flags.
 #[derive(Debug, Default)]
 pub(crate) struct ImportArgs {
@@ -61,7 +63,7 @@ impl Command for Import {
             tag: String::new(),
             message: args.message,
             changes: args.change,
-            platform: args.platform,
+            platform: chosen_platform(&args.platform),
         };
         let stream = context.engine(ui)?.import_image(&options, body).await?;
         let columns = ui::stdout_is_terminal().then(|| ui::terminal_size().columns);

@@ -36,7 +36,7 @@ impl Command for Info {
     type Args = InfoArgs;
     const FLAGS: Tables<InfoArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS]";
-    const ABOUT: &'static str = "Display system-wide information";
+    const ABOUT: &'static str = "Show what the engine is and has";
     const ARITY: Arity = Arity::None;
 
     async fn run(args: InfoArgs, _operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

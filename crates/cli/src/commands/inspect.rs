@@ -53,7 +53,7 @@ impl Command for Inspect {
     type Args = InspectArgs;
     const FLAGS: Tables<InspectArgs> = &[&[FORMAT, SIZE, TYPE]];
     const USAGE: &'static str = "[OPTIONS] NAME|ID [NAME|ID...]";
-    const ABOUT: &'static str = "Return low-level information on objects";
+    const ABOUT: &'static str = "Show the engine's own description of objects";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: InspectArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
@@ -77,7 +77,7 @@ impl Command for ContainerInspect {
     type Args = InspectArgs;
     const FLAGS: Tables<InspectArgs> = &[&[FORMAT, SIZE]];
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
-    const ABOUT: &'static str = "Display detailed information on one or more containers";
+    const ABOUT: &'static str = "Show the engine's own description of containers";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: InspectArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
@@ -92,7 +92,7 @@ impl Command for ImageInspect {
     type Args = InspectArgs;
     const FLAGS: Tables<InspectArgs> = &[&[FORMAT, PLATFORM]];
     const USAGE: &'static str = "[OPTIONS] IMAGE [IMAGE...]";
-    const ABOUT: &'static str = "Display detailed information on one or more images";
+    const ABOUT: &'static str = "Show the engine's own description of images";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: InspectArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

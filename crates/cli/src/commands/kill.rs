@@ -24,7 +24,7 @@ impl Command for Kill {
     type Args = KillArgs;
     const FLAGS: Tables<KillArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
-    const ABOUT: &'static str = "Kill one or more running containers";
+    const ABOUT: &'static str = "Send a signal to running containers";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: KillArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

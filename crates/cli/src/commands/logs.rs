@@ -54,7 +54,7 @@ impl Command for Logs {
     type Args = LogsArgs;
     const FLAGS: Tables<LogsArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER";
-    const ABOUT: &'static str = "Fetch the logs of a container";
+    const ABOUT: &'static str = "Show what a container has written";
     const ARITY: Arity = Arity::Exactly(1);
 
     async fn run(args: LogsArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

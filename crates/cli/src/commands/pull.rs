@@ -36,7 +36,7 @@ impl Command for Pull {
     type Args = PullArgs;
     const FLAGS: Tables<PullArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] NAME[:TAG|@DIGEST]";
-    const ABOUT: &'static str = "Download an image from a registry";
+    const ABOUT: &'static str = "Fetch an image from a registry";
     const ARITY: Arity = Arity::Exactly(1);
 
     async fn run(args: PullArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
@@ -51,8 +51,9 @@ impl Command for Pull {
         if args.all_tags && !is_bare {
             return Err(CommandError::new("tag can't be used with --all-tags/-a"));
         }
-        if !args.platform.is_empty() {
-            check_platform(&args.platform)?;
+        let platform = chosen_platform(&args.platform);
+        if !platform.is_empty() {
+            check_platform(&platform)?;
         }
         let auth = auth_for(&reference, context, ui);
         let engine = context.engine(ui)?;
@@ -62,7 +63,7 @@ impl Command for Pull {
         }
         let reference = if args.all_tags { reference } else { reference.with_default_tag() };
         let (name, tag) = name_and_tag(&reference);
-        let stream = engine.pull_image(&name, &tag, &args.platform, &auth).await?;
+        let stream = engine.pull_image(&name, &tag, &platform, &auth).await?;
         if args.quiet {
             Screen::new(&mut io::sink(), None).show(stream).await?;
         } else {
@@ -117,7 +118,8 @@ pub(crate) async fn pull_for_container(
     let reference = reference.with_default_tag();
     let auth = auth_for(&reference, context, ui);
     let (name, tag) = name_and_tag(&reference);
-    let stream = engine.pull_image(&name, &tag, &args.platform, &auth).await?;
+    let platform = chosen_platform(&args.platform);
+    let stream = engine.pull_image(&name, &tag, &platform, &auth).await?;
     if args.quiet {
         Screen::new(&mut io::sink(), None).show(stream).await?;
     } else {
@@ -135,6 +137,14 @@ pub(crate) fn parse_reference(image: &str) -> Result<Option<String>, CommandErro
     match image.parse::<Reference>() {
         Ok(reference) => Ok(Some(reference.with_default_tag().familiar())),
         Err(error) => Err(CommandError::new(error.to_string())),
+    }
+}
+
+/// The platform that a flag names, or else the environment.
+pub(crate) fn chosen_platform(flag: &str) -> String {
+    match flag {
+        "" => std::env::var("DOCKER_DEFAULT_PLATFORM").unwrap_or_default(),
+        flag => flag.to_owned(),
     }
 }
 

@@ -31,7 +31,7 @@ impl Command for Rm {
     type Args = RmArgs;
     const FLAGS: Tables<RmArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
-    const ABOUT: &'static str = "Remove one or more containers";
+    const ABOUT: &'static str = "Remove containers";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: RmArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

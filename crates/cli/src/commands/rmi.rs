@@ -32,7 +32,7 @@ impl Command for Rmi {
     type Args = RmiArgs;
     const FLAGS: Tables<RmiArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] IMAGE [IMAGE...]";
-    const ABOUT: &'static str = "Remove one or more images";
+    const ABOUT: &'static str = "Remove images, or names of images";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: RmiArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

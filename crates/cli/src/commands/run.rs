@@ -33,7 +33,7 @@ impl Command for Run {
     type Args = ContainerArgs;
     const FLAGS: Tables<ContainerArgs> = &[CONTAINER_FLAGS, RUN_FLAGS];
     const USAGE: &'static str = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
-    const ABOUT: &'static str = "Create and run a new container from an image";
+    const ABOUT: &'static str = "Run a command in a new container";
     const ARITY: Arity = Arity::AtLeast(1);
     const ORDER: Order = Order::FlagsFirst;
 

@@ -36,7 +36,7 @@ impl Command for Start {
     type Args = StartArgs;
     const FLAGS: Tables<StartArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
-    const ABOUT: &'static str = "Start one or more stopped containers";
+    const ABOUT: &'static str = "Start stopped containers";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: StartArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

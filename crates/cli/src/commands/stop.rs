@@ -30,7 +30,7 @@ impl Command for Stop {
     type Args = StopArgs;
     const FLAGS: Tables<StopArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
-    const ABOUT: &'static str = "Stop one or more running containers";
+    const ABOUT: &'static str = "Stop running containers";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: StopArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

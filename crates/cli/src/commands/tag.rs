@@ -14,7 +14,7 @@ pub(crate) struct Tag;
 impl Command for Tag {
     type Args = ();
     const USAGE: &'static str = "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]";
-    const ABOUT: &'static str = "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE";
+    const ABOUT: &'static str = "Give an image one more name";
     const ARITY: Arity = Arity::Exactly(2);
 
     async fn run(_args: (), operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

@@ -74,6 +74,29 @@ fn input_is_sent_and_its_end_too() {
 }
 
 #[test]
+fn without_output_the_end_of_the_container_is_enough() {
+    let engine = Engine::start(containers(4));
+    let mut command = engine.command("corten");
+    command.args(["run", "-a", "stdin", "busybox"]).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Nobody types and nobody closes.
+    let input = child.stdin.take();
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    drop(input);
+}
+
+#[test]
+fn the_environment_names_a_platform_and_forbids_plain_tcp() {
+    let engine = Engine::start(containers(0));
+    let create = |program: &mut std::process::Command| program.args(["create", "busybox"]).output().unwrap();
+    create(engine.command("corten").env("DOCKER_DEFAULT_PLATFORM", "linux/arm64"));
+    assert_eq!(engine.requests()[0].query(), "platform=linux%2Farm64");
+    let mut command = engine.command("corten");
+    let output = create(command.env("DOCKER_HOST", "tcp://127.0.0.1:1").env("DOCKER_TLS_VERIFY", "1"));
+    assert!(text(&output.stderr).contains("does not speak"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_missing_image_is_pulled_and_the_container_created_then() {
     let engine = Engine::start(|request: &Request| match request.call().as_str() {
         "POST /images/create" => Answer::json(
