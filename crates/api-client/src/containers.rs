@@ -1,6 +1,8 @@
 //! Calls below `/containers`.
 
-use api_types::container::{CreateRequest, CreateResponse, Inspect, Summary, WaitResponse};
+use api_types::container::{
+    CreateRequest, CreateResponse, Inspect, Summary, UpdateRequest, UpdateResponse, WaitResponse,
+};
 use bytes::Bytes;
 
 use crate::error::ClientError;
@@ -130,6 +132,16 @@ impl Client {
     pub async fn kill_container(&self, name: &str, signal: &str) -> Result<(), ClientError> {
         let query = Query::new().with_text("signal", signal);
         self.run(Request::post(container(name, "/kill")).query(query)).await
+    }
+
+    /// Changes limits or the restart policy; what the engine has to say about it.
+    pub async fn update_container(
+        &self,
+        name: &str,
+        body: &UpdateRequest,
+    ) -> Result<Vec<String>, ClientError> {
+        let answer: UpdateResponse = self.fetch(Request::post(container(name, "/update")).json(body)).await?;
+        Ok(answer.warnings.unwrap_or_default())
     }
 
     /// Removes a container.

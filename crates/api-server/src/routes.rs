@@ -83,6 +83,7 @@ fn container_routes() -> Router<Arc<App>> {
         .route("/containers/{name}/pause", post(containers::pause))
         .route("/containers/{name}/unpause", post(containers::unpause))
         .route("/containers/{name}/rename", post(containers::rename))
+        .route("/containers/{name}/update", post(containers::update))
         .route("/containers/{name}/resize", post(containers::resize))
         .route("/containers/{name}/wait", post(streams::wait))
         .route("/containers/{name}/attach", post(attach::attach))
@@ -113,7 +114,6 @@ const NOT_IMPLEMENTED: &[(Method, &str)] = &[
     (Method::HEAD, "/containers/{name}/archive"),
     (Method::PUT, "/containers/{name}/archive"),
     (Method::GET, "/containers/{name}/attach/ws"),
-    (Method::POST, "/containers/{name}/update"),
     (Method::POST, "/containers/prune"),
     (Method::POST, "/commit"),
     (Method::POST, "/build"),

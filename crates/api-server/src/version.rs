@@ -62,6 +62,8 @@ pub(crate) mod gates {
     pub(crate) const SILENT_WAIT: Gate = Gate::until(29);
     /// Image lists take a name pattern as `filter`.
     pub(crate) const IMAGE_FILTER_PARAMETER: Gate = Gate::until(40);
+    /// An update may change the limit of tasks.
+    pub(crate) const PIDS_UPDATE: Gate = Gate::since(40);
     /// `info` has `KernelMemory`.
     pub(crate) const KERNEL_MEMORY: Gate = Gate::until(41);
     /// Streams that are multiplexed say so in their content type.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::host_config::{HostConfig, MountRequest};
+use crate::host_config::{HostConfig, MountRequest, RestartPolicy};
 use crate::is_default;
 use crate::network::{EndpointSettings, NetworkSettings, NetworkingConfig};
 
@@ -289,6 +289,52 @@ pub struct WaitResponse {
 pub struct WaitError {
     /// Text.
     pub message: String,
+}
+
+/// Body of `POST /containers/{id}/update`: what is zero, empty or absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UpdateRequest {
+    /// CPU weight.
+    pub cpu_shares: i64,
+    /// Memory limit.
+    pub memory: i64,
+    /// CPUs in units of 10⁻⁹.
+    pub nano_cpus: i64,
+    /// 10 … 1000.
+    pub blkio_weight: u16,
+    /// Microseconds.
+    pub cpu_period: i64,
+    /// Microseconds per period.
+    pub cpu_quota: i64,
+    /// Microseconds.
+    pub cpu_realtime_period: i64,
+    /// Microseconds.
+    pub cpu_realtime_runtime: i64,
+    /// CPU list.
+    pub cpuset_cpus: String,
+    /// Memory node list.
+    pub cpuset_mems: String,
+    /// Soft memory limit.
+    pub memory_reservation: i64,
+    /// Memory plus swap; −1: unlimited.
+    pub memory_swap: i64,
+    /// Checked, but not changed.
+    pub memory_swappiness: Option<i64>,
+    /// Checked, but not changed.
+    pub oom_kill_disable: Option<bool>,
+    /// Number of tasks; 0 or less: unlimited.
+    pub pids_limit: Option<i64>,
+    /// Restart policy; without a name it stays.
+    pub restart_policy: RestartPolicy,
+}
+
+/// Answer of `POST /containers/{id}/update`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UpdateResponse {
+    /// What was changed or ignored; null when nothing was.
+    pub warnings: Option<Vec<String>>,
 }
 
 /// One changed path of `GET /containers/{id}/changes`.

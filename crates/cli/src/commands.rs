@@ -21,5 +21,6 @@ pub(crate) mod save;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;

@@ -41,6 +41,7 @@ const COMMANDS: &[Entry] = &[
     entry::<commands::exec::Exec>(Some("exec"), Some(("container", &["exec"]))),
     entry::<commands::ps::Ps>(Some("ps"), Some(("container", &["ls", "list", "ps"]))),
     entry::<commands::stop::Stop>(Some("stop"), Some(("container", &["stop"]))),
+    entry::<commands::update::Update>(Some("update"), Some(("container", &["update"]))),
     entry::<commands::kill::Kill>(Some("kill"), Some(("container", &["kill"]))),
     entry::<commands::rm::Rm>(Some("rm"), Some(("container", &["rm", "remove"]))),
     entry::<commands::wait::Wait>(Some("wait"), Some(("container", &["wait"]))),

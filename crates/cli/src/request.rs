@@ -233,7 +233,8 @@ fn log_config(args: &ContainerArgs) -> Result<LogConfig, String> {
     Ok(LogConfig { kind: args.log_driver.clone(), config: pairs(&args.log_opt) })
 }
 
-fn restart_policy(text: &str) -> Result<RestartPolicy, String> {
+/// `--restart`.
+pub(crate) fn restart_policy(text: &str) -> Result<RestartPolicy, String> {
     let (name, count) = text.split_once(':').unwrap_or((text, ""));
     if name.is_empty() && !text.is_empty() {
         return Err("invalid restart policy format: no policy provided before colon".to_owned());

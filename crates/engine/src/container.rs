@@ -14,6 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::params::RemoveOptions;
 use crate::record::Record;
 use crate::shim_client::ShimClient;
+use crate::update::Change;
 
 /// What is known of a container at one moment.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Unpause(oneshot::Sender<Result<()>>),
     /// Give it another name, which is reserved already.
     Rename(String, oneshot::Sender<Result<()>>),
+    /// Change limits or the restart policy.
+    Update(Box<Change>, oneshot::Sender<Result<()>>),
     /// Remember that the user stopped it, and give a pending restart up.
     Stopping(oneshot::Sender<Result<()>>),
     /// Remove it; it must not run.

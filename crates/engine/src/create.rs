@@ -282,6 +282,9 @@ fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool) {
     if host.shm_size == 0 && !host.ipc_mode.starts_with("container:") {
         host.shm_size = DEFAULT_SHM_SIZE;
     }
+    // What clients send for "not given".
+    host.memory_swappiness = host.memory_swappiness.filter(|swappiness| *swappiness != -1);
+    host.pids_limit = host.pids_limit.filter(|limit| *limit != 0);
     if host.memory > 0 && host.memory_swap == 0 {
         host.memory_swap = host.memory.saturating_mul(2);
     }

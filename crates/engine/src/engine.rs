@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_types::container::{CreateRequest, CreateResponse, Inspect, Summary};
+use api_types::container::{CreateRequest, CreateResponse, Inspect, Summary, UpdateRequest};
 use api_types::exec::{ExecCreateRequest, ExecInspect, ExecStartRequest};
 use api_types::system::EventMessage;
 use shim::protocol::{Attach, Framing, Request, Target};
@@ -33,6 +33,7 @@ use crate::shared::{Filters, Shared, private_dir};
 use crate::state::{State, WaitEnd};
 use crate::store::Store;
 use crate::top;
+use crate::update::Change;
 
 /// A handle of the engine; clones share one engine.
 #[derive(Debug, Clone)]
@@ -206,6 +207,13 @@ impl Engine {
         let outcome = container.ask(|reply| Command::Rename(new_name.clone(), reply)).await;
         self.shared.registry.release(if outcome.is_ok() { &old } else { &new_name });
         outcome
+    }
+
+    /// Changes its limits, at once if it runs, and its restart policy; says what could not be granted.
+    pub async fn update(&self, name: &str, request: UpdateRequest) -> Result<Vec<String>> {
+        let (change, warnings) = Change::check(request, &self.shared.host)?;
+        self.find(name)?.ask(|reply| Command::Update(Box::new(change), reply)).await?;
+        Ok(warnings)
     }
 
     /// Removes it.

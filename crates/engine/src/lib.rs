@@ -16,9 +16,8 @@
 //! - [`host`]: what this host can do
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
-//! task; `create`, `start`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top` are the operations; `reconcile`
-//! takes over what an earlier engine left; `shim_client` talks to shims; `ready` has
-//! some wait for work.
+//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top` are the operations;
+//! `reconcile` takes over what an earlier engine left; `shim_client` talks to shims; `ready` has some wait for work.
 //!
 //! Knows nothing of HTTP.
 
@@ -67,6 +66,7 @@ mod store;
 mod supervise;
 pub mod time;
 mod top;
+mod update;
 
 pub use create::LOOPBACK_ONLY;
 pub use engine::{Counts, Engine};

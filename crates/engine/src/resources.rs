@@ -11,6 +11,16 @@ const MIB: i64 = 1024 * 1024;
 /// Checks the limits of a new container and fills in what follows from them. A wish the kernel cannot grant is
 /// dropped with a warning where Docker does so, refused where it refuses.
 pub fn check(config: &mut HostConfig, host: &Host, warnings: &mut Vec<String>) -> Result<()> {
+    if config.memory == 0 && config.memory_swap > 0 {
+        return Err(EngineError::invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
+    }
+    check_change(config, host, warnings)
+}
+
+/// Checks limits that are to change; those that are not given stay as they are.
+pub fn check_change(config: &mut HostConfig, host: &Host, warnings: &mut Vec<String>) -> Result<()> {
     check_memory(config, host, warnings)?;
     check_cpu(config, host)?;
     check_io(config, host, warnings)?;
@@ -57,9 +67,6 @@ fn check_memory(config: &mut HostConfig, host: &Host, warnings: &mut Vec<String>
     }
     if config.memory > 0 && config.memory_swap > 0 && config.memory_swap < config.memory {
         return refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
-    }
-    if config.memory == 0 && config.memory_swap > 0 {
-        return refuse("You should always set the Memory limit when using Memoryswap limit, see usage");
     }
     if let Some(swappiness) = config.memory_swappiness {
         if host.cgroup_v2 && swappiness != -1 {

@@ -28,6 +28,7 @@ use crate::shared::Shared;
 use crate::shim_client::{DEADLINE, START_DEADLINE, ShimClient, ShimError, ShimEvent};
 use crate::start::{self, Joins};
 use crate::state::{Denied, Event, Failure, State};
+use crate::update::Change;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -97,6 +98,9 @@ impl Supervisor {
             }
             Command::Rename(name, reply) => {
                 let _ = reply.send(self.rename(name).await);
+            }
+            Command::Update(change, reply) => {
+                let _ = reply.send(self.update(&change).await);
             }
             Command::Stopping(reply) => {
                 let _ = reply.send(self.stopping().await);
@@ -422,6 +426,28 @@ impl Supervisor {
         let old = format!("/{}", record.name);
         self.save(Record { name, ..Record::clone(&record) }, false).await?;
         self.tell("rename", &[("oldName", old)]);
+        Ok(())
+    }
+
+    /// The cgroup first: what the kernel refuses is not kept.
+    async fn update(&mut self, change: &Change) -> Result<()> {
+        let record = self.container.record();
+        let frame = |error: EngineError| {
+            let text = format!("Cannot update container {}: {}", record.id, error.message());
+            EngineError::new(error.kind(), text)
+        };
+        let host_config = change.apply(&record.host_config).map_err(frame)?;
+        if record.state.run().is_some() {
+            let resources = change.resources(&host_config).map_err(frame)?;
+            let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
+            tokio::task::spawn_blocking(move || Cgroup::open(&cgroup).update(&resources))
+                .await
+                .map_err(std::io::Error::other)
+                .and_then(|outcome| outcome)
+                .map_err(|error| frame(EngineError::new(ErrorKind::System, error.to_string())))?;
+        }
+        self.save(Record { host_config, ..Record::clone(&record) }, false).await?;
+        self.tell("update", &[]);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! `/containers`, but for its streams.
 
-use api_types::container::CreateRequest;
+use api_types::container::{CreateRequest, UpdateRequest, UpdateResponse};
 use axum::body::Body;
 use engine::params::{ListQuery, RemoveOptions};
 use http::StatusCode;
@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::call::{self, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::json::{self as body_json, requests};
+use crate::version::gates;
 
 /// `GET /containers/json`.
 pub(crate) async fn list(call: Call) -> ApiResult {
@@ -96,6 +97,17 @@ pub(crate) async fn unpause(call: Call) -> ApiResult {
 pub(crate) async fn rename(call: Call) -> ApiResult {
     call.app.engine.rename(call.name(), call.query.text("name")).await?;
     call::empty(StatusCode::NO_CONTENT)
+}
+
+/// `POST /containers/{name}/update`.
+pub(crate) async fn update(call: Call, body: Body) -> ApiResult {
+    let request: Option<UpdateRequest> = body_json::optional(&call.headers, body, &requests::UPDATE).await?;
+    let mut request = request.unwrap_or_default();
+    if !gates::PIDS_UPDATE.open(call.version) {
+        request.pids_limit = None;
+    }
+    let warnings = call.app.engine.update(call.name(), request).await?;
+    call::json(&UpdateResponse { warnings: (!warnings.is_empty()).then_some(warnings) })
 }
 
 /// `POST /containers/{name}/resize`.

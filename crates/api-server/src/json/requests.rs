@@ -16,6 +16,14 @@ pub(crate) static CREATE: Struct = Struct {
     fields: &[("HostConfig", Object(&HOST_CONFIG)), ("NetworkingConfig", Object(&NETWORKING_CONFIG))],
 };
 
+/// `POST /containers/{id}/update`.
+pub(crate) static UPDATE: Struct = Struct {
+    name: "container.UpdateConfig",
+    root: "UpdateConfig",
+    embeds: &[&RESOURCES],
+    fields: &[("RestartPolicy", Object(&RESTART_POLICY))],
+};
+
 /// `POST /containers/{id}/exec`.
 pub(crate) static EXEC_CREATE: Struct = Struct {
     name: "container.ExecOptions",

@@ -15,3 +15,4 @@ mod memory;
 mod programs;
 mod shim_death;
 mod terminal;
+mod update;
