@@ -2,16 +2,19 @@
 PREFIX ?= /usr/local
 BINARIES = corten corten-shim corten-runtime
 
-.PHONY: help build test demo bench install uninstall clean
+.PHONY: help build test test-vm demo bench install uninstall clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## Build the static release programs into bin/
 	@scripts/build.sh
 
 test: ## Install what tests need, then format check, lints and all tests (as root)
 	@scripts/test.sh
+
+test-vm: ## Run the tests that meet the kernel under Linux 6.1 and Debian's newest, with cgroup v2 (as root)
+	@scripts/test-vm.sh
 
 demo: build ## Run a real Redis under Corten, kill the daemon under it, clean up (as root)
 	@demo/run.sh

@@ -1,8 +1,8 @@
 //! Overlay mounts, made detached: nothing is attached in the caller's mount namespace.
 //!
 //! Linux 6.7 and later take one layer per `lowerdir+` call. Older kernels know only `lowerdir`, whose value the
-//! mount API limits to 255 bytes, too little for a stack of layers; there a short-lived child with its own mount
-//! namespace mounts the overlay with `mount(2)` and hands a detached copy back.
+//! mount API limits to 255 bytes: by the names of descriptors that is some fifteen layers. For a deeper stack a
+//! short-lived child with its own mount namespace mounts the overlay with `mount(2)` and hands a detached copy back.
 
 use std::ffi::CString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -49,17 +49,25 @@ pub fn overlay_read_only(lower: &[&Path], options: &OverlayOptions<'_>) -> io::R
     make(lower, None, options)
 }
 
+/// Most bytes of a value that `fsconfig(2)` takes.
+const MAX_VALUE: usize = 255;
+
 fn make(lower: &[&Path], upper: Option<(&Path, &Path)>, options: &OverlayOptions<'_>) -> io::Result<OwnedFd> {
     if lower.is_empty() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     let fs = Filesystem::open("overlay")?;
+    // A flag of that name is an error to every kernel since 6.5, and changes nothing. Before, any option at all is
+    // taken until the file system is made, which then fails and complains in the kernel's log.
+    if fs.flag("lowerdir+").is_ok() {
+        return by_names(lower, upper, options);
+    }
     for (index, layer) in lower.iter().enumerate() {
         match fs.set("lowerdir+", *layer) {
             Ok(()) => {}
-            // Before 6.7 the option itself is unknown; a bad directory answers ENOENT, ENOTDIR or ESTALE.
+            // Unknown before 6.7; a bad directory answers ENOENT, ENOTDIR or ESTALE.
             Err(error) if index == 0 && error.raw_os_error() == Some(libc::EINVAL) => {
-                return through_old_api(lower, upper, options);
+                return by_names(lower, upper, options);
             }
             Err(error) => return Err(error),
         }
@@ -68,6 +76,60 @@ fn make(lower: &[&Path], upper: Option<(&Path, &Path)>, options: &OverlayOptions
         fs.set("upperdir", upper)?;
         fs.set("workdir", work)?;
     }
+    finish(&fs, upper.is_some(), options)
+}
+
+/// Directories by the names of their descriptors: short, so that many fit, and without anything to escape.
+struct Named {
+    lower: Vec<OwnedFd>,
+    upper: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Named {
+    fn open(lower: &[&Path], upper: Option<(&Path, &Path)>) -> io::Result<Self> {
+        let open = |path: &Path| {
+            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        };
+        let lower = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let upper = upper.map(|(upper, work)| Ok::<_, Errno>((open(upper)?, open(work)?))).transpose()?;
+        Ok(Self { lower, upper })
+    }
+
+    fn lowerdir(&self) -> String {
+        self.lower.iter().map(name).collect::<Vec<_>>().join(":")
+    }
+
+    /// `upperdir` and `workdir`.
+    fn upper(&self) -> Option<(String, String)> {
+        self.upper.as_ref().map(|(upper, work)| (name(upper), name(work)))
+    }
+}
+
+fn name(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// For kernels without `lowerdir+`.
+fn by_names(
+    lower: &[&Path],
+    upper: Option<(&Path, &Path)>,
+    options: &OverlayOptions<'_>,
+) -> io::Result<OwnedFd> {
+    let named = Named::open(lower, upper)?;
+    let lowerdir = named.lowerdir();
+    if lowerdir.len() > MAX_VALUE {
+        return through_old_api(lower, upper, options);
+    }
+    let fs = Filesystem::open("overlay")?;
+    fs.set("lowerdir", &lowerdir)?;
+    if let Some((upper, work)) = named.upper() {
+        fs.set("upperdir", upper)?;
+        fs.set("workdir", work)?;
+    }
+    finish(&fs, upper.is_some(), options)
+}
+
+fn finish(fs: &Filesystem, writable: bool, options: &OverlayOptions<'_>) -> io::Result<OwnedFd> {
     fs.set("redirect_dir", "nofollow")?;
     fs.set("metacopy", "off")?;
     if options.userxattr {
@@ -76,8 +138,7 @@ fn make(lower: &[&Path], upper: Option<(&Path, &Path)>, options: &OverlayOptions
     for (key, value) in options.extra {
         if value.is_empty() { fs.flag(key)? } else { fs.set(key, *value)? }
     }
-    let attributes =
-        if upper.is_none() { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+    let attributes = if writable { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
     fs.set("source", "overlay")?;
     fs.mount(attributes)
 }
@@ -106,16 +167,10 @@ fn mount_and_detach(
 ) -> io::Result<OwnedFd> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     // Opened here: overlay refuses directories of another mount namespace.
-    let open = |path: &Path| {
-        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-    };
-    // Short names keep a deep stack within the one page that mount(2) takes, and need no escaping.
-    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let layers = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut data = format!("lowerdir={}", layers.iter().map(name).collect::<Vec<_>>().join(":"));
-    let writable = upper.map(|(upper, work)| Ok::<_, Errno>((open(upper)?, open(work)?))).transpose()?;
-    if let Some((upper, work)) = &writable {
-        data.push_str(&format!(",upperdir={},workdir={}", name(upper), name(work)));
+    let named = Named::open(lower, upper)?;
+    let mut data = format!("lowerdir={}", named.lowerdir());
+    if let Some((upper, work)) = named.upper() {
+        data.push_str(&format!(",upperdir={upper},workdir={work}"));
     }
     data.push_str(",redirect_dir=nofollow,metacopy=off");
     if options.userxattr {
@@ -232,13 +287,34 @@ mod tests {
     }
 
     #[test]
+    fn overlay_by_names_of_descriptors_is_detached_and_writable() {
+        shows_all_layers_and_writes_to_upper("by-names", by_names);
+    }
+
+    #[test]
+    fn a_stack_that_is_too_deep_for_names_is_mounted_all_the_same() {
+        let layers = Layers::new("deep");
+        let stack: Vec<_> = (0..60).map(|number| layers.path(&format!("layer{number}"))).collect();
+        for (number, layer) in stack.iter().enumerate() {
+            std::fs::create_dir(layer).unwrap();
+            File::create(layer.join(format!("{number}"))).unwrap();
+        }
+        let stack: Vec<&Path> = stack.iter().map(AsRef::as_ref).collect();
+        let (upper, work) = (layers.path("upper"), layers.path("work"));
+        for make in [make as Maker, by_names] {
+            let mount = make(&stack, Some((&upper, &work)), &OverlayOptions::default()).unwrap();
+            assert_eq!(names(&mount).len(), 60);
+        }
+    }
+
+    #[test]
     fn overlay_by_the_old_api_is_detached_and_writable() {
         shows_all_layers_and_writes_to_upper("old-api", through_old_api);
     }
 
     #[test]
     fn read_only_overlay_refuses_writes() {
-        for (name, make) in [("ro-new", make as Maker), ("ro-old", through_old_api)] {
+        for (name, make) in [("ro-new", make as Maker), ("ro-names", by_names), ("ro-old", through_old_api)] {
             let layers = Layers::new(name);
             let (a, b) = (layers.path("a"), layers.path("b:with,odd\\name"));
             let mount = make(&[&a, &b], None, &OverlayOptions::default()).unwrap();

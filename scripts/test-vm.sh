@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Runs whole integration test programs under other kernels, with cgroup v2 alone: Debian 12's 6.1, and the newest that
+# Debian has. Both are stock kernels in an emulated machine; nothing is installed but the emulator. As root.
+#   test-vm.sh [KERNEL…]     bookworm, newest; default is both
+# CRATES: whose tests/it (linux: unit tests). FILTER: words for each test program, as `cargo test -- WORDS`.
+. "$(dirname "$0")/lib.sh"
+need_root make test-vm
+find_cargo
+packages qemu-system-x86 e2fsprogs busybox-static iproute2 nftables procps
+cd "$top"
+kernels=("$@")
+[ $# -gt 0 ] || kernels=(bookworm newest)
+read -ra crates <<<"${CRATES:-linux runtime shim snapshots engine corten}"
+limit=${VM_TIMEOUT:-900}
+vm=$target/vm
+for name in bin sbin lib64; do [ -L /$name ] || die "/$name is not a link into /usr on this machine"; done
+
+kernel() {
+  case $1 in
+  bookworm) scripts/vm/kernel.sh "$vm/$1" bookworm ;;
+  newest) scripts/vm/kernel.sh "$vm/$1" sid trixie-backports trixie ;;
+  *) die "no such kernel: $1" ;;
+  esac
+}
+
+# "CRATE KIND DIRECTORY PROGRAM" lines, KIND being lib or test. All packages, as in `make test`: others would be built
+# with other features, and anew.
+programs() {
+  cargo test --quiet --locked --workspace --lib --test it --no-run --message-format=json |
+    sed -n 's|.*"manifest_path":"\([^"]*/crates/\([^"/]*\)\)/Cargo.toml".*"kind":\["\([a-z]*\)"\].*"executable":"\([^"]*\)".*|\2 \3 \1 \4|p'
+}
+
+job() { # the guest's script
+  local crate kind directory program
+  cat <<'END'
+export CORTEN_VM=1 RUST_BACKTRACE=0
+ulimit -n 4096
+hostname guest
+ip link set lo up
+echo "guest: $(uname -sr), cgroup $(stat -fc %T /sys/fs/cgroup), up after $(cut -d' ' -f1 /proc/uptime) s"
+failed=0
+run() {
+  echo "guest: tests of $1, at $(cut -d' ' -f1 /proc/uptime) s"
+  cd "$2" && shift 2 && "$@" </dev/null || { failed=$((failed + 1)); echo "guest: failed"; }
+}
+END
+  for crate in "${crates[@]}"; do
+    kind=test
+    [ "$crate" != linux ] || kind=lib
+    read -r _ _ directory program < <(grep "^$crate $kind " "$work/programs") || die "crate $crate has no such tests"
+    echo "run $crate $directory $program --test-threads=${THREADS:-4} ${FILTER:-}"
+  done
+  cat <<'END'
+left=$(find /sys/fs/cgroup -mindepth 1 -type d)
+[ -z "$left" ] || { echo "guest: cgroups are left: $left"; failed=$((failed + 1)); }
+echo "guest: done at $(cut -d' ' -f1 /proc/uptime) s, $failed failed"
+sync
+exec busybox poweroff -f
+END
+}
+
+initramfs() { # KERNEL FILE
+  local root=$work/initramfs.$1 release name
+  release=$(<"$vm/$1/release")
+  mkdir -p "$root"/{bin,dev,etc,proc,sys,"lib/modules/$release/kernel"}
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  busybox --list | while read -r name; do [ "$name" = busybox ] || ln -s busybox "$root/bin/$name"; done
+  ln -s bin "$root/sbin"
+  # Only what it takes to see the machine's files, and the rest of the modules there.
+  (cd "$vm/$1/lib/modules/$release" && cp -r --parents modules.builtin* modules.order kernel/drivers/virtio \
+    kernel/net/9p kernel/fs/9p kernel/fs/netfs kernel/fs/fscache "$root/lib/modules/$release/" 2>/dev/null) || true
+  busybox depmod -b "$root" "$release" 2>/dev/null
+  printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n' >"$root/etc/passwd"
+  printf 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' >"$root/etc/group"
+  echo guest >"$root/etc/hostname"
+  printf '127.0.0.1 localhost guest\n' >"$root/etc/hosts"
+  cp -a /etc/alternatives /etc/ld.so.cache /etc/ld.so.conf* "$root/etc/"
+  cp scripts/vm/init "$root/init"
+  cp "$work/job" "$work/shares" "$root/"
+  readlink -f "$vm/$1/lib/modules" >"$root/modules"
+  chmod 755 "$root/init"
+  (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$2"
+}
+
+boot() { # KERNEL: runs the guest to its end
+  local out=$work/$1.out console=$work/$1.console disk=$work/$1.disk devices=() tag path
+  initramfs "$1" "$work/$1.cpio.gz"
+  while read -r tag path; do
+    devices+=(-fsdev "local,id=$tag,path=$path,security_model=none,readonly=on,multidevs=remap"
+      -device "virtio-9p-pci,fsdev=$tag,mount_tag=$tag")
+  done <"$work/shares"
+  : >"$out"
+  truncate -s 8G "$disk"
+  mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1,nodiscard "$disk"
+  # One thread emulates both processors: several miss code that the kernel patches at run time, and the guest panics.
+  exec timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=single -machine q35 -cpu max -smp 2 -m 3072 \
+    -nodefaults -no-user-config -display none -monitor none -no-reboot -serial "file:$console" -serial "file:$out" \
+    -drive "file=$disk,format=raw,if=virtio,cache=unsafe" -device virtio-rng-pci "${devices[@]}" \
+    -kernel "$vm/$1/vmlinuz" -initrd "$work/$1.cpio.gz" \
+    -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr"
+}
+
+mkdir -p "$vm"
+declare -A guests=()
+work=$(mktemp -d -p "$vm" run.XXXXXX)
+finish() {
+  for name in "${!guests[@]}"; do kill "${guests[$name]}" 2>/dev/null || true; done
+  wait
+  rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+for name in "${kernels[@]}"; do kernel "$name"; done
+say "test programs"
+cargo build --quiet --locked -p corten -p shim -p runtime
+programs >"$work/programs"
+# What the guest sees of this machine, read-only. The target directory may be inside the repository.
+{
+  echo "usr /usr"
+  echo "top $top"
+  [[ $(readlink -f "$target")/ == "$top"/* ]] || echo "target $(readlink -f "$target")"
+} >"$work/shares"
+job >"$work/job"
+
+# Side by side: each takes one of this machine's processors.
+for name in "${kernels[@]}"; do
+  boot "$name" & guests[$name]=$!
+done
+status=0
+for name in "${kernels[@]}"; do
+  code=0
+  wait "${guests[$name]}" || code=$?
+  unset "guests[$name]"
+  say "Linux $(<"$vm/$name/release"), cgroup v2 alone"
+  cat "$work/$name.out"
+  if ! grep -q '^guest: done .*, 0 failed' "$work/$name.out"; then
+    status=1
+    [ $code != 124 ] || echo "guest: not done within $limit s"
+    grep -q '^guest: done' "$work/$name.out" || { echo "last of the console:"; tail -n 60 "$work/$name.console"; }
+  fi
+done
+exit $status
