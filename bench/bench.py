@@ -91,7 +91,7 @@ def engines():
     found = []
     if os.access(f"{BIN}/corten", os.X_OK):
         found.append(Engine("corten", ["corten"], [f"{TOP}/scripts/private-daemon.sh", BIN],
-                            ["corten", "corten-shim"]))
+                            ["corten", "corten-shim", "corten-ready"]))
     daemons = ["dockerd", "containerd", "containerd-shim-runc-v2", "docker-proxy"]
     if PEERS_THERE:
         directory = f"{WORK}/docker"

@@ -32,7 +32,10 @@ def processes(names):
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             program = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
-            if program in names and os.readlink(f"/proc/{pid}/ns/mnt") == mine:
+            with open(f"/proc/{pid}/comm") as file:
+                # A program that runs from a detached mount has no path.
+                called = {program, file.read().strip()}
+            if called & set(names) and os.readlink(f"/proc/{pid}/ns/mnt") == mine:
                 yield pid
         except OSError:
             pass
