@@ -231,9 +231,7 @@ def bench_idle(found, table, with_run):
         assert len(listed["out"].split()) == IDLE, f"{engine.name}: not all containers run"
         rows[engine.name] = [started, listed["ns"] / 1e9, (engine.ask(pss=engine.programs)["kb"] - before) / IDLE]
     for engine in found:
-        first = settled(engine)
-        time.sleep(10)  # The measurement itself: an idle engine for ten seconds.
-        rows[engine.name].append(engine.ask(switches=engine.programs)["n"] - first)
+        rows[engine.name].append(idle_switches(engine))
     if with_run:
         bench_run(found, table, f"the same with {IDLE} idle containers in each engine")
     print(f"\n{IDLE} idle containers")
@@ -247,16 +245,14 @@ def bench_idle(found, table, with_run):
         print(f"  {engine.name:14} {started:7.2f} s {listed * 1e3:6.1f} ms {removed:7.2f} s {each:9.1f} {switches:9d}")
 
 
-def settled(engine):
-    """Switches so far, once the last request's aftermath is over: a second without any, or ten seconds."""
-    last = engine.ask(switches=engine.programs)["n"]
-    for _ in range(10):
-        time.sleep(1)
-        now = engine.ask(switches=engine.programs)["n"]
-        if now == last:
-            break
-        last = now
-    return last
+def idle_switches(engine):
+    """Context switches of an idle engine in ten seconds, by threads that were there all the time: a thread that has
+    left takes its count along. Before that, what follows the last request gets twelve seconds to be over."""
+    time.sleep(12)
+    first = engine.ask(switches=engine.programs)["tasks"]
+    time.sleep(10)
+    last = engine.ask(switches=engine.programs)["tasks"]
+    return sum(count - first[task] for task, count in last.items() if task in first)
 
 
 def machine():

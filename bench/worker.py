@@ -3,7 +3,7 @@
 
 {"argv": […]}        runs it; {"ns": wall time, "status": exit code, "out": …, "err": …}
 {"pss": [names]}     {"kb": summed PSS of the processes with these program names in our mount namespace, "n": …}
-{"switches": [names]} {"n": context switches so far of all their threads}
+{"switches": [names]} {"tasks": {thread: its context switches so far}}
 """
 import json
 import os
@@ -57,7 +57,7 @@ def pss(names):
 def switches(names):
     fields = ("voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
     tasks = ((pid, task) for pid in processes(names) for task in os.listdir(f"/proc/{pid}/task"))
-    return {"n": sum(lines(f"/proc/{pid}/task/{task}/status", fields) for pid, task in tasks)}
+    return {"tasks": {task: lines(f"/proc/{pid}/task/{task}/status", fields) for pid, task in tasks}}
 
 
 for order in sys.stdin:

@@ -15,6 +15,9 @@ use crate::error::{ApiError, ApiResult};
 use crate::query::Params;
 use crate::version::ApiVersion;
 
+/// How the User-Agent of our own command line begins.
+const OUR_CLIENT: &[u8] = b"Corten-Client/";
+
 /// A request without its body.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -38,13 +41,13 @@ impl Call {
 
     /// The client is ours, which reads heads and streams with care.
     pub(crate) fn is_from_our_client(&self) -> bool {
-        self.headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"corten"))
+        self.headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(OUR_CLIENT))
     }
 
     /// The client is a command line for people, ours or Docker's.
     pub(crate) fn is_command_line(&self) -> bool {
         let agent = self.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-        agent.starts_with(b"corten") || agent.starts_with(b"Docker-Client/")
+        agent.starts_with(OUR_CLIENT) || agent.starts_with(b"Docker-Client/")
     }
 }
 
