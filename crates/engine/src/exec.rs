@@ -87,11 +87,20 @@ impl Execs {
     /// A client hears from the shim that its program could not be started, and asks for the exit code before the engine
     /// has heard the same.
     async fn settled(&self, id: &str) -> Result<Exec> {
+        self.once(id, |progress| progress != Progress::Starting).await
+    }
+
+    /// An exec once it is over, or after a second as it is then.
+    async fn over(&self, id: &str) -> Result<Exec> {
+        self.once(id, |progress| matches!(progress, Progress::Ended { .. })).await
+    }
+
+    async fn once(&self, id: &str, wanted: impl Fn(Progress) -> bool) -> Result<Exec> {
         let wait = async {
             loop {
                 let changed = self.changed.notified();
                 match self.get(id) {
-                    Ok(exec) if exec.progress == Progress::Starting => changed.await,
+                    Ok(exec) if !wanted(exec.progress) => changed.await,
                     other => return other,
                 }
             }
@@ -126,6 +135,7 @@ impl Execs {
                 exec.progress = Progress::Ended { code: 137 };
             }
         }
+        self.changed.notify_waiters();
     }
 
     /// Ids of a container's execs that run.
@@ -472,14 +482,15 @@ async fn tell_client(client: ClientStream, request: &ExecCreateRequest, message:
 /// How it stands; a running one is asked of the shim, so that an end is never reported late.
 pub(crate) async fn inspect(shared: &Shared, id: &str) -> Result<ExecInspect> {
     let mut exec = shared.execs.settled(id).await?;
-    if matches!(exec.progress, Progress::Running { .. } | Progress::Starting)
-        && let Ok(container) = shared.registry.find(&exec.container)
-        && let Some(shim) = container.shim()
-        && let Ok((Reply::Hello { execs, .. }, _)) = shim.request(&Request::State, &[]).await
-        && let Some((_, state)) = execs.iter().find(|(known, _)| known == id)
-    {
-        exec.progress = progress_of(state);
-        shared.execs.set(id, exec.progress);
+    if matches!(exec.progress, Progress::Running { .. } | Progress::Starting) {
+        match ask_shim(shared, &exec).await {
+            Some(progress) => {
+                exec.progress = progress;
+                shared.execs.set(id, progress);
+            }
+            // It is on its way out with its container, whose end is about to be heard of.
+            None => exec = shared.execs.over(id).await?,
+        }
     }
     let (is_running, pid, exit_code) = match exec.progress {
         Progress::Created | Progress::Starting => (false, 0, None),
@@ -508,6 +519,13 @@ pub(crate) async fn inspect(shared: &Shared, id: &str) -> Result<ExecInspect> {
         detach_keys: String::from_utf8_lossy(&keys).into_owned(),
         pid,
     })
+}
+
+/// What the shim says of an exec; nothing when it does not answer or does not know it.
+async fn ask_shim(shared: &Shared, exec: &Exec) -> Option<Progress> {
+    let shim = shared.registry.find(&exec.container).ok()?.shim()?;
+    let Ok((Reply::Hello { execs, .. }, _)) = shim.request(&Request::State, &[]).await else { return None };
+    execs.iter().find(|(known, _)| *known == exec.id).map(|(_, state)| progress_of(state))
 }
 
 /// Sets the size of its terminal.

@@ -140,7 +140,13 @@ impl Host {
     /// Pid of a running container's first process.
     #[track_caller]
     pub fn pid_of(&self, container: &str) -> u32 {
-        self.inspect(container, "{{.State.Pid}}").parse().expect("a pid is a number")
+        let mut pid = 0;
+        // Its first output can be here before the engine has heard that it runs.
+        self.until("the container runs", || {
+            pid = self.inspect(container, "{{.State.Pid}}").parse().expect("a pid is a number");
+            pid != 0
+        });
+        pid
     }
 
     /// Pid of the shim of a running container.

@@ -428,23 +428,15 @@ fn network_rows() -> Vec<Row> {
 }
 
 fn restart_and_health_rows() -> Vec<Row> {
-    let health = ["interval 1s", "timeout 1s", "retries 1", "start-period 1s", "start-interval 1s"];
-    let names = [
-        "health-interval",
-        "health-timeout",
-        "health-retries",
-        "health-start-period",
-        "health-start-interval",
-    ];
-    let mut rows: Vec<_> = names
-        .into_iter()
-        .zip(health)
-        .map(|(flag, value)| {
-            refused(flag, &format!("--health-cmd true --health-{value}"), "health checks are not there yet")
-        })
-        .collect();
+    use crate::health::{
+        a_check_that_takes_too_long_is_killed_with_what_it_started as too_long,
+        a_container_is_healthy_when_its_check_succeeds_and_unhealthy_when_it_fails_too_often as healthy,
+    };
+    let flags =
+        ["health-cmd", "health-interval", "health-retries", "health-start-period", "health-start-interval"];
+    let mut rows: Vec<_> = flags.into_iter().map(|flag| elsewhere(flag, healthy)).collect();
     rows.extend([
-        refused("health-cmd", "--health-cmd true", "health checks are not there yet"),
+        elsewhere("health-timeout", too_long),
         recorded(
             "no-healthcheck",
             "--no-healthcheck",

@@ -14,7 +14,7 @@ const CHECKED: &str =
     "corten run -d --name job --health-cmd 'test -f /ok' --health-interval 50ms --health-retries 2";
 
 #[test]
-fn a_container_is_healthy_when_its_check_succeeds_and_unhealthy_when_it_fails_too_often() {
+pub(crate) fn a_container_is_healthy_when_its_check_succeeds_and_unhealthy_when_it_fails_too_often() {
     let host = Host::with_busybox();
     host.run(&format!("{CHECKED} --health-start-period 60s --health-start-interval 50ms busybox sleep 1000"))
         .exits(0);
@@ -54,7 +54,7 @@ fn checks_stop_with_the_container_and_begin_again_with_it() {
 }
 
 #[test]
-fn a_check_that_takes_too_long_is_killed_with_what_it_started() {
+pub(crate) fn a_check_that_takes_too_long_is_killed_with_what_it_started() {
     let host = Host::with_busybox();
     host.run(
         "corten run -d --name job --health-cmd 'echo first; setsid sleep 7777 & sleep 7778' --health-interval 50ms \
