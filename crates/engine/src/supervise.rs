@@ -608,7 +608,11 @@ impl From<EngineError> for LaunchError {
 
 async fn next(events: &mut Option<mpsc::UnboundedReceiver<ShimEvent>>) -> ShimEvent {
     match events {
-        Some(events) => events.recv().await.unwrap_or(ShimEvent::Gone),
+        Some(events) => match events.recv().await {
+            Some(event) => event,
+            // The reader says `Gone` when a shim ends. Without that it is this engine which ends: nothing is concluded.
+            None => std::future::pending().await,
+        },
         None => std::future::pending().await,
     }
 }

@@ -171,6 +171,14 @@ fn streams_send_their_headers_at_once_and_cost_nothing_once_their_clients_left()
     let host = host_with_container(&["sleep", "1000"], false);
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", host.daemon_pid())).unwrap().count();
     let listeners = || host.api("GET", "/info", None).json()["NEventsListener"].clone();
+    let is_pidfd =
+        |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to.ends_with("anon_inode:[pidfd]"));
+    let pidfds = || {
+        let entries = fs::read_dir(format!("/proc/{}/fd", host.daemon_pid())).unwrap();
+        entries.flatten().map(is_pidfd).filter(|is| *is).count()
+    };
+    // Of the container's first process and its shim, and of the two shims that are made for later starts.
+    host.until("the shims for later starts wait", || pidfds() == 4);
     let before = descriptors();
     let mut connections = Vec::new();
     for (method, target) in [
