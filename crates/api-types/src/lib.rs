@@ -13,6 +13,8 @@
 //! - [`image`]: list, inspect, history, delete
 //! - [`system`]: version, info, events, errors
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod container;
 pub mod exec;

@@ -1,5 +1,7 @@
 //! The corten binary: command line and daemon in one.
 
+#![forbid(unsafe_code)]
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;

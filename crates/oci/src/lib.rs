@@ -6,6 +6,8 @@
 //! - [`image`]: image configuration, manifest, index, descriptor
 //! - [`runtime`]: the runtime specification (`config.json`)
 
+#![forbid(unsafe_code)]
+
 pub mod digest;
 pub mod image;
 pub mod platform;

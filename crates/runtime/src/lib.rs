@@ -15,6 +15,8 @@
 //! `channel` is its line to the runtime), `beneath` (paths that stay inside), `mounts`, `copy_up`, `devices`, `masks`,
 //! `hooks`, `identity` (from a runtime's process to the container's own), `program` (what to run, and why it does not).
 
+#![forbid(unsafe_code)]
+
 mod beneath;
 pub mod cgroup;
 mod cgroup_mount;
