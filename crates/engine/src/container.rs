@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::error::{EngineError, Result};
 use crate::params::RemoveOptions;
 use crate::record::Record;
-use crate::shim_client::ShimClient;
+use crate::shim_client::{ShimClient, ShimError};
 use crate::update::Change;
 
 /// What is known of a container at one moment.
@@ -175,6 +175,17 @@ impl Container {
     /// Pid of the shim, while there is one.
     pub(crate) fn shim_pid(&self) -> Option<i32> {
         self.link().shim_pid
+    }
+
+    /// Refuses to go on when the shim of a running container does not answer. Asked before a client's stream is taken
+    /// over: one that was handed to a stopped shim would hang as long as that is stopped.
+    pub(crate) async fn check_shim(&self) -> Result<()> {
+        let Some(shim) = self.shim() else { return Ok(()) };
+        match shim.request(&Request::State, &[]).await {
+            // One that has ended is reported as that in a moment.
+            Ok(_) | Err(ShimError::Gone) => Ok(()),
+            Err(error) => Err(EngineError::system(format!("container {}", self.id), error)),
+        }
     }
 
     /// The first process, while there is one.

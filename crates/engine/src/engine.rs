@@ -264,6 +264,7 @@ impl Engine {
                 EngineError::invalid(format!("Invalid detach keys ({keys}) provided: {error}"))
             })?;
         }
+        container.check_shim().await?;
         Ok(StreamTicket { container: record.id.clone(), exec: None, framing: framing(record.config.tty) })
     }
 
@@ -324,7 +325,9 @@ impl Engine {
     /// Checks that the exec may start (it exists, its container runs). That it has already run is reported by
     /// [`Self::exec_start`].
     pub async fn prepare_exec(&self, exec: &str, request: &ExecStartRequest) -> Result<StreamTicket> {
-        exec::prepare(&self.shared, exec, request)
+        let ticket = exec::prepare(&self.shared, exec, request)?;
+        self.find(&ticket.container)?.check_shim().await?;
+        Ok(ticket)
     }
 
     /// Starts it; `client` is none when detached. Failures of an attached start are also told to the client's

@@ -198,10 +198,8 @@ impl Supervisor {
         }
         self.tell("die", &[("exitCode", error.exit_code.to_string())]);
         self.remove_run_dir().await;
-        if record.host_config.auto_remove
-            && let Err(error) = self.remove().await
-        {
-            tracing::error!(container = %self.container.id, %error, "cannot remove the container");
+        if record.host_config.auto_remove {
+            self.remove_itself().await;
         }
     }
 
@@ -355,9 +353,7 @@ impl Supervisor {
         let duration = (exit.at - started).max(0) / 1_000_000_000;
         self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", duration.to_string())]);
         if goes {
-            if let Err(error) = self.remove().await {
-                tracing::error!(container = %record.id, %error, "cannot remove the container");
-            }
+            self.remove_itself().await;
             return;
         }
         self.remove_run_dir().await;
@@ -453,10 +449,38 @@ impl Supervisor {
 
     /// Row, then names, then directories: what is left by a crash in between is swept at the next start.
     async fn remove(&mut self) -> Result<()> {
+        let record = self.remove_row().await?;
+        self.remove_files(&record).await;
+        self.container.publish(|snapshot| snapshot.removed = true);
+        Ok(())
+    }
+
+    /// The same when nobody asked for it but `--rm`: who waits for the removal hears of it as soon as the row and the
+    /// name are gone, and does not wait for the disk.
+    async fn remove_itself(&mut self) {
+        match self.remove_row().await {
+            Ok(record) => {
+                self.container.publish(|snapshot| snapshot.removed = true);
+                self.remove_files(&record).await;
+            }
+            Err(error) => {
+                tracing::error!(container = %self.container.id, %error, "cannot remove the container");
+            }
+        }
+    }
+
+    /// From here on the container does not exist.
+    async fn remove_row(&self) -> Result<Arc<Record>> {
         let record = self.container.record();
         self.shared.store.delete(&record.id).await?;
         self.shared.registry.remove(&record.id, &record.name);
         self.container.drop_waiting();
+        self.shared.execs.forget(&record.id);
+        self.tell("destroy", &[]);
+        Ok(record)
+    }
+
+    async fn remove_files(&self, record: &Record) {
         let (shared, id) = (Arc::clone(&self.shared), record.id.clone());
         let removed = tokio::task::spawn_blocking(move || remove_dirs(&shared, &id)).await;
         match removed {
@@ -466,10 +490,6 @@ impl Supervisor {
             }
             Err(error) => tracing::warn!(container = %record.id, %error, "files are left over"),
         }
-        self.shared.execs.forget(&record.id);
-        self.tell("destroy", &[]);
-        self.container.publish(|snapshot| snapshot.removed = true);
-        Ok(())
     }
 
     async fn remove_run_dir(&self) {

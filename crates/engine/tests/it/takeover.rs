@@ -152,9 +152,14 @@ async fn a_stopped_shim_holds_nobody_up() {
     let begin = Instant::now();
     kit.engine.inspect("kill", false).await.unwrap();
     kit.engine.list(ListQuery::default()).await.unwrap();
+    let exec = ExecCreateRequest { cmd: vec!["true".into()], ..ExecCreateRequest::default() };
+    let exec = kit.engine.exec_create("kill", exec).await.unwrap();
+    let error = kit.engine.prepare_exec(&exec, &ExecStartRequest::default()).await.unwrap_err();
+    assert!(error.message().contains("does not answer"), "{error}");
     kit.engine.kill("kill", "").await.unwrap();
     kit.engine.remove("remove", RemoveOptions { force: true, ..RemoveOptions::default() }).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    // Two seconds for the exec that is refused, and what killing takes.
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     assert_eq!(kit.engine.inspect("kill", false).await.unwrap().state.exit_code, 137);
     kit.finish().await;
 }
