@@ -34,5 +34,7 @@ use std::process::ExitCode;
 /// `args` begins with the name it was called by: `daemon` (of `corten daemon`), or `dockerd`, which serves Docker's
 /// socket when no other is named.
 pub fn main(args: Vec<OsString>) -> ExitCode {
+    // Started by the command line through /proc/self/exe, the process would be called `exe`, and nobody would find it.
+    let _ = rustix::thread::set_name(c"corten");
     run::main(args)
 }

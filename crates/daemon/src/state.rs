@@ -21,7 +21,7 @@ pub(crate) enum StateError {
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{} is in use by another daemon{}", path.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     InUse { path: PathBuf, pid: Option<u32> },
-    #[error("{} is writable by others and not this daemon's own directory", path.display())]
+    #[error("{} is writable by others and not this daemon's own directory; take their rights away (chmod 700), or name another with --data-root or --exec-root", path.display())]
     Shared { path: PathBuf },
 }
 

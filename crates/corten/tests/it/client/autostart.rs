@@ -23,6 +23,7 @@ fn two_commands_at_once_start_one_engine_of_its_own_session() {
         wait $first; echo "images $?"
         grep -h Started /run/a /run/b | wc -l
         pid=$(sed -n 's/.*process \([0-9]*\).*/\1/p' /run/a /run/b)
+        cat /proc/$pid/comm
         readlink /proc/$pid/cwd
         awk '{print ($6 == $1) ? "leads its session" : "in our session"; print ($7 == 0) ? "no terminal" : $7}' /proc/$pid/stat
         tr '\0' '\n' </proc/$pid/environ | cut -d= -f1
@@ -34,7 +35,7 @@ fn two_commands_at_once_start_one_engine_of_its_own_session() {
         find /sys/fs/cgroup -maxdepth 2 -name corten-daemon -exec rmdir {} + 2>/dev/null
         "#,
     );
-    let want = "ps 0\nimages 0\n1\n/\nleads its session\nno terminal\nPATH\n/dev/null\n/var/log/corten.log\n\
+    let want = "ps 0\nimages 0\n1\ncorten\n/\nleads its session\nno terminal\nPATH\n/dev/null\n/var/log/corten.log\n\
                 /corten-daemon\nagain 0\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), want, "{}", String::from_utf8_lossy(&output.stderr));
 }
