@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Runs whole integration test programs under other kernels, with cgroup v2 alone: Debian 12's 6.1, and the newest that
 # Debian has. Both are stock kernels in an emulated machine; nothing is installed but the emulator. As root.
-#   test-vm.sh [KERNEL…]     bookworm, newest; default is both
+#   test-vm.sh [KERNEL…] [-- COMMAND]     bookworm, newest; default is both. COMMAND: a shell line instead of the tests
 # CRATES: whose tests/it (linux: unit tests). FILTER: words for each test program, as `cargo test -- WORDS`.
 . "$(dirname "$0")/lib.sh"
 need_root make test-vm
 find_cargo
 packages qemu-system-x86 e2fsprogs busybox-static iproute2 nftables procps
 cd "$top"
-kernels=("$@")
-[ $# -gt 0 ] || kernels=(bookworm newest)
+kernels=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do kernels+=("$1"); shift; done
+[ ${#kernels[@]} -gt 0 ] || kernels=(bookworm newest)
+[ $# = 0 ] || shift
+command=$*
 read -ra crates <<<"${CRATES:-linux runtime shim snapshots engine corten}"
 limit=${VM_TIMEOUT:-900}
 vm=$target/vm
@@ -33,7 +36,7 @@ programs() {
 job() { # the guest's script
   local crate kind directory program
   cat <<'END'
-export CORTEN_VM=1 RUST_BACKTRACE=0
+export CORTEN_TEST_SLOWNESS=10 RUST_BACKTRACE=0
 ulimit -n 4096
 hostname guest
 ip link set lo up
@@ -44,6 +47,11 @@ run() {
   cd "$2" && shift 2 && "$@" </dev/null || { failed=$((failed + 1)); echo "guest: failed"; }
 }
 END
+  if [ -n "$command" ]; then
+    printf 'export PATH=%s:$PATH\n' "$target/$(tuple)/debug"
+    printf '{ %s\n} || failed=1\n' "$command"
+    crates=()
+  fi
   for crate in "${crates[@]}"; do
     kind=test
     [ "$crate" != linux ] || kind=lib

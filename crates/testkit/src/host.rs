@@ -11,7 +11,7 @@ use crate::leaks::{Scope, Snapshot};
 use crate::{Output, Sandbox, Session, busybox, command, http, wait};
 
 /// How long the engine may take to clean up after its last container.
-const TEARDOWN: Duration = Duration::from_secs(10);
+const TEARDOWN: Duration = Duration::from_secs(30);
 
 /// A machine of the test's own: namespaces, root directory, daemon. Checked for leaks and removed on drop.
 #[derive(Debug)]

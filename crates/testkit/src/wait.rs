@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a condition may take on a busy machine before the test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a condition may take on a busy or emulated machine before the test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many times slower than a usual machine this one is: `$CORTEN_TEST_SLOWNESS`, which an emulated one sets. For the
+/// few tests whose claim is a time.
+pub fn slowness() -> u32 {
+    std::env::var("CORTEN_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
 
 /// Waits until `condition` holds; `false` when `patience` ran out first.
 pub fn within(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -149,3 +149,8 @@ fn shim_path() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().parent().unwrap().join("corten-shim")
 }
+
+/// How many times slower than a usual machine this one is, as in `testkit::wait`.
+pub(crate) fn slowness() -> u32 {
+    std::env::var("CORTEN_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}

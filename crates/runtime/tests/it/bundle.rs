@@ -216,12 +216,12 @@ fn leftover_cgroups(id: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Waits for a condition, up to ten seconds.
+/// Waits for a condition, up to a minute.
 #[track_caller]
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "not within 10 s: {what}");
+        assert!(std::time::Instant::now() < deadline, "not within a minute: {what}");
         std::thread::yield_now();
     }
 }

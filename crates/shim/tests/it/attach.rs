@@ -1,6 +1,6 @@
 //! Output to clients, input from them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shim::protocol::{Attach, ProcessState, Reply, Request, Target};
 
@@ -111,11 +111,11 @@ fn input_waits_for_a_container_that_does_not_read() {
 
 #[test]
 fn a_slow_reader_gets_everything() {
-    let mut rig = Rig::new("seq 1 600000").create();
+    let mut rig = Rig::new("seq -s ' ' 1 600000").create();
     let mut client = rig.attach(Attach { stdin: false, ..RAW });
     rig.run();
     // It reads a little, then nothing until everything that can be filled is full.
-    client.until(b"\n");
+    client.until(b" ");
     until("the output to be held up", || {
         let size = || std::fs::metadata(rig.directory.join("log")).unwrap().len();
         let before = size();
@@ -123,20 +123,20 @@ fn a_slow_reader_gets_everything() {
         size() == before
     });
     client.read_to_end();
-    let expected: String = (1..=600_000).map(|number| format!("{number}\n")).collect();
-    assert!(client.received == expected.as_bytes());
     assert_eq!(rig.exit().code, 0);
-    assert_eq!(rig.log().len(), 600_000);
+    let numbers: Vec<String> = (1..=600_000).map(|number: u32| number.to_string()).collect();
+    let expected = numbers.join(" ") + "\n";
+    assert!(client.received == expected.as_bytes());
+    let logged: String = rig.log().into_iter().map(|(_, text)| text).collect();
+    assert!(logged == expected);
 }
 
 #[test]
 fn clients_that_do_not_read_hold_nobody_up_for_ever() {
-    let mut rig = Rig::new("seq 1 600000; : >/tmp/done; cat").with_stdin(false).create();
+    let mut rig = Rig::new("seq -s ' ' 1 600000; : >/tmp/done; cat").with_stdin(false).create();
     let (mut stuck, also_stuck) = (rig.attach(OUTPUT), rig.attach(OUTPUT));
     rig.run();
-    let start = Instant::now();
     until("the container to go on", || rig.directory.join("root/tmp/done").exists());
-    assert!(start.elapsed() < Duration::from_secs(20));
     // It answers all the while, and an attached client that reads gets what comes from now on.
     let mut reader = rig.attach(RAW);
     reader.send(b"hello\n");

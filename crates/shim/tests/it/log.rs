@@ -72,7 +72,7 @@ fn flushing_the_log_is_answered() {
 
 #[test]
 fn much_output_flows_through_log_and_client() {
-    const SIZE: usize = 20_000_000;
+    const SIZE: usize = 4_000_000;
     let mut rig = Rig::new(&format!("yes 'a line of output, as long as many' | head -c {SIZE}")).create();
     let mut client = rig.attach(Attach { stdin: false, ..RAW });
     rig.run();

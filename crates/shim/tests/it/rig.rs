@@ -21,7 +21,12 @@ use shim::record::ExitRecord;
 use shim::spawn::{ShimExecutable, connect, receive, send};
 
 /// Nothing in these tests takes longer on a machine that works.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How many times slower than a usual machine this one is, as in `testkit::wait`.
+pub(crate) fn slowness() -> u32 {
+    std::env::var("CORTEN_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
