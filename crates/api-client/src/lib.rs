@@ -11,7 +11,7 @@
 //! - [`transport`]: connections, requests, answers
 //! - [`hijack`]: raw two-way streams (attach, exec)
 //! - [`frames`]: the frames in which output and errors share one stream
-//! - [`containers`], [`exec`], [`images`], [`system`]: the calls
+//! - [`containers`], [`exec`], [`files`], [`images`], [`system`]: the calls
 //!
 //! Knows nothing of terminals, flags or output formats.
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod containers;
 pub mod endpoint;
 pub mod error;
 pub mod exec;
+pub mod files;
 pub mod frames;
 pub mod hijack;
 pub mod images;

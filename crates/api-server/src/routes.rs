@@ -19,7 +19,7 @@ use tower::Service;
 use crate::app::App;
 use crate::call::{Call, with_type};
 use crate::error::{ApiError, ApiResult};
-use crate::handlers::{absent, attach, containers, exec, images, streams, system};
+use crate::handlers::{absent, attach, containers, exec, files, images, streams, system};
 use crate::http::hijack::Bare;
 use crate::version::{self, ApiVersion, VersionError};
 
@@ -88,6 +88,9 @@ fn container_routes() -> Router<Arc<App>> {
         .route("/containers/{name}/wait", post(streams::wait))
         .route("/containers/{name}/attach", post(attach::attach))
         .route("/containers/{name}/exec", post(exec::create))
+        .route("/containers/{name}/changes", get_only(get(files::changes)))
+        .route("/containers/{name}/export", get_only(get(files::export)))
+        .route("/containers/{name}/archive", get(files::archive).head(files::archive).put(files::archive))
 }
 
 fn exec_routes() -> Router<Arc<App>> {
@@ -107,12 +110,7 @@ fn image_routes() -> Router<Arc<App>> {
 
 /// Docker's endpoints that we do not have yet.
 const NOT_IMPLEMENTED: &[(Method, &str)] = &[
-    (Method::GET, "/containers/{name}/changes"),
     (Method::GET, "/containers/{name}/stats"),
-    (Method::GET, "/containers/{name}/export"),
-    (Method::GET, "/containers/{name}/archive"),
-    (Method::HEAD, "/containers/{name}/archive"),
-    (Method::PUT, "/containers/{name}/archive"),
     (Method::GET, "/containers/{name}/attach/ws"),
     (Method::POST, "/containers/prune"),
     (Method::POST, "/commit"),

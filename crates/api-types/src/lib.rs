@@ -9,15 +9,18 @@
 //! - [`host_config`]: `HostConfig`, the part that belongs to one host
 //! - [`network`]: endpoint settings
 //! - [`container`]: create, list, inspect, wait
+//! - [`files`]: what is at a path, what changed; [`base64`]: how headers carry documents
 //! - [`exec`]: exec create, start, inspect
 //! - [`image`]: list, inspect, history, delete
 //! - [`system`]: version, info, events, errors
 
 #![forbid(unsafe_code)]
 
+pub mod base64;
 pub mod config;
 pub mod container;
 pub mod exec;
+pub mod files;
 pub mod host_config;
 pub mod image;
 pub mod network;

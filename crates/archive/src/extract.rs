@@ -12,13 +12,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Timespec, Timestamps, Uid,
+};
 use rustix::io::Errno;
 
 use crate::compression::Decompressor;
 use crate::parents::{Parent, Parents};
 use crate::path::{EntryPath, shown};
 use crate::tar::{Header, Kind, Reader, Segment, TarError, Time};
+use crate::walk::{Descend, walk};
 
 const BUFFER: usize = 256 * 1024;
 
@@ -224,7 +227,8 @@ impl Extractor<'_> {
             });
         }
         self.parents.forget();
-        linux::fs::remove_tree(place.dir(), place.name)
+        refuse_mounted(place, is_dir)
+            .and_then(|()| linux::fs::remove_tree(place.dir(), place.name))
             .map_err(|source| ExtractError::Remove { name: trimmed(&header.name), source })
     }
 
@@ -363,6 +367,33 @@ impl Extractor<'_> {
                 let _ = set_times(parent.as_fd(), OsStr::from_bytes(name), &times);
             }
         }
+    }
+}
+
+/// Refuses to remove what something is mounted on, or what has a mount in it: the kernel protects only the mounts of
+/// our own mount namespace, and would empty the others.
+fn refuse_mounted(place: &Place<'_>, is_dir: bool) -> io::Result<()> {
+    if is_mount(place.dir(), place.name)? {
+        return Err(Errno::BUSY.into());
+    }
+    if !is_dir {
+        return Ok(());
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(place.dir(), place.name, flags, Mode::empty())?;
+    walk(root.as_fd(), &mut |item| match is_mount(item.dir, item.name)? {
+        true => Err(Errno::BUSY.into()),
+        false => Ok(Descend::Yes),
+    })
+}
+
+/// Whether something is mounted here.
+fn is_mount(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match rustix::fs::statx(dir, name, flags, StatxFlags::empty()) {
+        Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -14,9 +14,9 @@ pub(crate) trait Command: 'static {
 
     /// Its flags.
     const FLAGS: Tables<Self::Args> = &[];
-    /// What follows its name in the usage line.
+    /// What follows its name in the usage line, or in several.
     const USAGE: &'static str;
-    /// One line: what it does, imperative, no full stop.
+    /// What it does: a line, imperative, no full stop; and what else there is to say, after an empty line.
     const ABOUT: &'static str;
     /// How many operands it takes.
     const ARITY: Arity = Arity::Any;
@@ -145,7 +145,8 @@ fn usage_error<C: Command>(invocation: &Invocation, why: &str, verb: &str, code:
 }
 
 fn usage_line<C: Command>(invocation: &Invocation) -> String {
-    format!("Usage:  {} {}", invocation.full(), C::USAGE)
+    let full = invocation.full();
+    format!("Usage:  {full} {}", C::USAGE.replace('\n', &format!("\n\t{full} ")))
 }
 
 /// The text of `--help`.

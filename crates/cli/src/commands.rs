@@ -1,9 +1,12 @@
 //! The commands, one file for each.
 
 pub(crate) mod attach;
+pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod diff;
 mod each;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod import;

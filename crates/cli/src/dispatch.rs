@@ -47,6 +47,9 @@ const COMMANDS: &[Entry] = &[
     entry::<commands::wait::Wait>(Some("wait"), Some(("container", &["wait"]))),
     entry::<commands::logs::Logs>(Some("logs"), Some(("container", &["logs"]))),
     entry::<commands::attach::Attach>(Some("attach"), Some(("container", &["attach"]))),
+    entry::<commands::cp::Cp>(Some("cp"), Some(("container", &["cp"]))),
+    entry::<commands::diff::Diff>(Some("diff"), Some(("container", &["diff"]))),
+    entry::<commands::export::Export>(Some("export"), Some(("container", &["export"]))),
     entry::<commands::inspect::Inspect>(Some("inspect"), None),
     entry::<commands::inspect::ContainerInspect>(None, Some(("container", &["inspect"]))),
     entry::<commands::inspect::ImageInspect>(None, Some(("image", &["inspect"]))),
@@ -210,7 +213,9 @@ fn list(rows: impl Iterator<Item = (&'static str, &'static str)>) -> String {
     let mut rows: Vec<_> = rows.collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(11);
     rows.dedup();
-    rows.iter().map(|(name, about)| format!("  {name:width$} {about}\n")).collect()
+    rows.iter()
+        .map(|(name, about)| format!("  {name:width$} {}\n", about.lines().next().unwrap_or_default()))
+        .collect()
 }
 
 fn group_help(program: &str, group: &str, about: &str) -> String {

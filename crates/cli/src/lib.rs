@@ -9,7 +9,7 @@
 //! - [`request`]: the flags of `run` and `create` become the body of a request
 //! - [`session`]: attached streams, terminal, signals
 //! - [`template`], [`table`], [`format`], [`units`]: what output is made of
-//! - [`progress`], [`upload`]: what `load`, `import` and `pull` tell on the way, and what they send
+//! - [`progress`]: what `load`, `import` and `pull` tell on the way; [`upload`], [`download`]: streams and files
 #![forbid(unsafe_code)]
 
 mod autostart;
@@ -18,6 +18,7 @@ mod commands;
 mod config_file;
 mod context;
 mod dispatch;
+mod download;
 mod error;
 mod flags;
 mod format;

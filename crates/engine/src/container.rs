@@ -11,6 +11,7 @@ use shim::protocol::{Attach, Request, Target};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{EngineError, Result};
+use crate::gate::Gate;
 use crate::params::RemoveOptions;
 use crate::record::Record;
 use crate::shim_client::{ShimClient, ShimError};
@@ -75,6 +76,7 @@ pub(crate) struct Container {
     commands: mpsc::UnboundedSender<Command>,
     link: Mutex<Link>,
     kept: AtomicBool,
+    gate: Arc<Gate>,
 }
 
 impl Container {
@@ -83,10 +85,14 @@ impl Container {
         let (commands, queue) = mpsc::unbounded_channel();
         let id = record.id.clone();
         let snapshot = watch::Sender::new(Snapshot { record: Arc::new(record), exits: 0, removed: false });
-        (
-            Arc::new(Self { id, snapshot, commands, link: Mutex::default(), kept: AtomicBool::new(false) }),
-            queue,
-        )
+        let kept = AtomicBool::new(false);
+        let gate = Arc::default();
+        (Arc::new(Self { id, snapshot, commands, link: Mutex::default(), kept, gate }), queue)
+    }
+
+    /// Who may write into its files.
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// The record.

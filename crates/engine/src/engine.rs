@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::attach;
 use crate::container::{Command, Container};
+use crate::copy;
 use crate::create;
 use crate::detach_keys;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::{Events, event};
 use crate::exec;
+use crate::export;
 use crate::host::Host;
 use crate::inspect;
 use crate::layout::Layout;
@@ -23,9 +25,10 @@ use crate::list;
 use crate::logs;
 use crate::names;
 use crate::params::{
-    AttachParams, ClientStream, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery, RemoveOptions,
-    StreamTicket, WaitCondition,
+    AttachParams, ClientStream, CopyOptions, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery,
+    PathStat, RemoveOptions, StreamTicket, WaitCondition,
 };
+use crate::pipe::ByteStream;
 use crate::ready::{self, ReadyShims};
 use crate::reconcile;
 use crate::registry::Registry;
@@ -315,6 +318,37 @@ impl Engine {
         let (container, shared, arguments) =
             (self.find(name)?, Arc::clone(&self.shared), arguments.to_owned());
         blocking(move || top::top(&shared, &container, &arguments)).await
+    }
+
+    /// What is at a path of a container.
+    pub async fn stat_path(&self, name: &str, path: &str) -> Result<PathStat> {
+        copy::stat(&self.shared, &self.find(name)?, name, path).await
+    }
+
+    /// The files at a path as an archive.
+    pub async fn read_path(&self, name: &str, path: &str) -> Result<(PathStat, ByteStream)> {
+        copy::read(&self.shared, &self.find(name)?, name, path).await
+    }
+
+    /// Extracts an archive into the directory at a path.
+    pub async fn write_path(
+        &self,
+        name: &str,
+        path: &str,
+        options: CopyOptions,
+        archive: ByteStream,
+    ) -> Result<()> {
+        copy::write(&self.shared, &self.find(name)?, name, path, options, archive).await
+    }
+
+    /// The container's root file system as an archive.
+    pub async fn export(&self, name: &str) -> Result<ByteStream> {
+        export::export(&self.shared, &self.find(name)?).await
+    }
+
+    /// What differs from the container's image, in the order of paths.
+    pub async fn changes(&self, name: &str) -> Result<Vec<snapshots::changes::Change>> {
+        export::changes(&self.shared, &self.find(name)?).await
     }
 
     /// Creates an exec; its id.

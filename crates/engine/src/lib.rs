@@ -13,11 +13,13 @@
 //!   [`seccomp_profile`], [`spec`]: from Docker's configuration to a runtime specification
 //! - [`events`]: the event bus; [`signals`], [`detach_keys`], [`names`], [`time`], [`log_config`]: words and what they mean
 //! - [`health`]: health checks and what follows from their results
-//! - [`host`]: what this host can do
+//! - [`host`]: what this host can do; [`pipe`]: streams for code that blocks
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
 //! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top` are the operations;
 //! `reconcile` takes over what an earlier engine left; `shim_client` talks to shims; `ready` has some wait for work.
+//! `copy`, `export`, `roots`, `tree` and `gate` are about a container's files: the operations, how its root is reached,
+//! paths in it, and who may write when.
 //!
 //! Knows nothing of HTTP.
 
@@ -26,6 +28,7 @@
 mod attach;
 pub mod capabilities;
 mod container;
+mod copy;
 mod create;
 pub mod detach_keys;
 pub mod devices;
@@ -34,7 +37,9 @@ pub mod engine;
 pub mod error;
 pub mod events;
 mod exec;
+mod export;
 mod files;
+mod gate;
 pub mod health;
 pub mod host;
 mod inspect;
@@ -48,12 +53,14 @@ pub mod modes;
 pub mod mounts;
 pub mod names;
 pub mod params;
+pub mod pipe;
 mod ready;
 mod reconcile;
 pub mod record;
 mod registry;
 pub mod resources;
 mod restart;
+mod roots;
 pub mod seccomp_profile;
 pub mod security;
 mod shared;
@@ -66,6 +73,7 @@ mod store;
 mod supervise;
 pub mod time;
 mod top;
+mod tree;
 mod update;
 
 pub use create::LOOPBACK_ONLY;

@@ -159,5 +159,29 @@ pub struct EventsQuery {
     pub filters: Filters,
 }
 
+/// What is at a path of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathStat {
+    /// Last part of the path.
+    pub name: String,
+    /// Bytes.
+    pub size: i64,
+    /// Mode as Go's `os.FileMode` has it.
+    pub mode: u32,
+    /// Last change, Unix nanoseconds.
+    pub modified: i64,
+    /// Where a link leads in the end; empty for anything else.
+    pub link_target: String,
+}
+
+/// How an archive is extracted into a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// A directory does not replace a file, and a file no directory.
+    pub keep_kinds: bool,
+    /// Files get the container's own user, if it has one.
+    pub copy_owner: bool,
+}
+
 /// Seconds or forever.
 pub type StopTimeout = Option<Duration>;

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::container::{Command, Container};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::{event, now};
+use crate::gate;
 use crate::health::Health;
 use crate::modes::{self, Mode, NetworkMode};
 use crate::ready::{self, Shim};
@@ -161,6 +162,7 @@ impl Supervisor {
             }
             State::Created { .. } | State::Exited(_) | State::Restarting(_) => {}
         }
+        let _closed = self.container.gate().close(gate::PATIENCE).await?;
         let launched = self.launch(&record).await;
         ready::refill(&self.shared);
         match launched {
@@ -472,6 +474,8 @@ impl Supervisor {
     /// From here on the container does not exist.
     async fn remove_row(&self) -> Result<Arc<Record>> {
         let record = self.container.record();
+        // A writer that does not leave writes into files that are gone, which harms nobody.
+        let _closed = self.container.gate().close(Duration::ZERO).await.ok();
         self.shared.store.delete(&record.id).await?;
         self.shared.registry.remove(&record.id, &record.name);
         self.container.drop_waiting();

@@ -19,8 +19,10 @@ const MAX_LINKS: usize = 40;
 
 /// What to make when a path is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Make {
+pub enum Make {
+    /// A directory.
     Directory,
+    /// An empty file, in directories.
     File,
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn open_plain_directory(root: BorrowedFd<'_>, path: &Path) -> io::Res
 ///
 /// Links on the way are followed inside the root, also those that point to something missing: an image may have
 /// `/var/run -> /run` and no `/run`.
-pub(crate) fn open_or_make(root: BorrowedFd<'_>, path: &Path, make: Make) -> io::Result<OwnedFd> {
+pub fn open_or_make(root: BorrowedFd<'_>, path: &Path, make: Make) -> io::Result<OwnedFd> {
     match open(root, path) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Walk::new(root, path)?.run(make),
         result => result,

@@ -5,6 +5,7 @@
 //!
 //! - [`container`]: [`create`] a container's first process, [`Init::start`] it
 //! - [`exec`]: start one more process in a running container
+//! - [`beneath`]: paths inside a container's root, from outside
 //! - [`cgroup`]: limits, freezing, killing and accounting on cgroup v1, hybrid and v2
 //! - [`seccomp`]: compile a filter to a BPF program
 //! - [`users`]: Docker's `user[:group]` strings, resolved in a container's root
@@ -17,7 +18,7 @@
 
 #![forbid(unsafe_code)]
 
-mod beneath;
+pub mod beneath;
 pub mod cgroup;
 mod cgroup_mount;
 mod channel;

@@ -113,6 +113,33 @@ fn every_kind_of_file_is_made_with_its_attributes() {
     assert_eq!((mine.uid(), mine.gid()), (7, 8));
 }
 
+/// A bind mount in a mount namespace that is not ours, as a running container's.
+#[test]
+fn what_is_mounted_on_stays_also_in_a_foreign_namespace() {
+    let dir = present();
+    dir.folder("volume");
+    dir.file("volume/precious", "1");
+    let (o, volume) = (dir.0.join("o"), dir.0.join("volume"));
+    let root = std::thread::spawn(move || {
+        linux::namespaces::unshare(rustix::thread::ThreadNameSpaceType::MOUNT).unwrap();
+        let private =
+            rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).unwrap();
+        rustix::mount::mount_bind(&volume, o.join("s")).unwrap();
+        rustix::mount::mount_bind(volume.join("precious"), o.join("f")).unwrap();
+        linux::mount::clone_tree(rustix::fs::CWD, &o, true).unwrap()
+    })
+    .join()
+    .unwrap();
+    let busy = |entries: &[Header]| {
+        extract(tar(entries).as_slice(), root.as_fd(), &options()).unwrap_err().to_string()
+    };
+    assert_eq!(busy(&[file("f")]), "RemoveAll f: device or resource busy");
+    assert_eq!(busy(&[file("s")]), "RemoveAll s: device or resource busy");
+    extract(tar(&[file("s/more")]).as_slice(), root.as_fd(), &options()).unwrap();
+    assert_eq!((dir.read("volume/precious"), dir.read("volume/more")), ("1".to_owned(), "x\n".to_owned()));
+}
+
 #[test]
 fn names_that_lead_out_are_refused_and_links_stay_inside() {
     let dir = present();

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use api_client::Client;
+use api_types::base64;
 use oci::reference::Reference;
 
 use crate::command::{Arity, Command};
@@ -167,68 +168,4 @@ pub(crate) fn platform_json(text: &str) -> Result<String, CommandError> {
     }
     let platform = check_platform(text)?;
     Ok(serde_json::to_string(&platform).expect("a platform has string fields only, so it is always JSON"))
-}
-
-/// Base64, as little of it as credentials need.
-mod base64 {
-    const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    /// URL-safe, padded.
-    pub(super) fn encode_url(bytes: &[u8]) -> String {
-        let mut text = String::new();
-        for chunk in bytes.chunks(3) {
-            let word = chunk
-                .iter()
-                .enumerate()
-                .fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
-            for position in 0..4 {
-                let digit = STANDARD[(word >> (18 - 6 * position) & 63) as usize];
-                text.push(match digit {
-                    _ if position > chunk.len() => '=',
-                    b'+' => '-',
-                    b'/' => '_',
-                    digit => char::from(digit),
-                });
-            }
-        }
-        text
-    }
-
-    /// Either alphabet, with or without padding.
-    pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let (mut word, mut bits) = (0_u32, 0);
-        for letter in text.trim_end_matches('=').bytes() {
-            let letter = match letter {
-                b'-' => b'+',
-                b'_' => b'/',
-                letter => letter,
-            };
-            let digit = STANDARD.iter().position(|known| *known == letter)?;
-            word = word << 6 | u32::try_from(digit).ok()?;
-            bits += 6;
-            if bits >= 8 {
-                bits -= 8;
-                bytes.push(u8::try_from(word >> bits & 0xff).ok()?);
-            }
-        }
-        Some(bytes)
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn both_ways() {
-            for (bytes, text) in
-                [(&b""[..], ""), (b"a", "YQ=="), (b"ab", "YWI="), (b"abc", "YWJj"), (b"\xff\xfe", "__4=")]
-            {
-                assert_eq!(encode_url(bytes), text);
-                assert_eq!(decode(text).as_deref(), Some(bytes));
-            }
-            assert_eq!(decode("/+4=").as_deref(), Some(&b"\xff\xee"[..]));
-            assert_eq!(decode("!"), None);
-        }
-    }
 }
