@@ -175,12 +175,12 @@ fn copies_survive_in_a_container_that_starts_and_stops() {
 #[test]
 fn differences_are_listed_with_their_folders() {
     let host = Host::with_busybox();
-    host.run("corten create --name job busybox sh -c 'mkdir /new; echo x >/new/f; rm /etc/services; echo >>/etc/profile'")
+    host.run("corten create --name job busybox sh -c 'mkdir /new; echo x >/new/f; rm /etc/services; echo >>/etc/nsswitch.conf'")
         .exits(0);
     host.run("corten diff job").prints("");
     assert_eq!(host.api("GET", "/containers/job/changes", None).is(200).json(), serde_json::Value::Null);
     host.run("corten start -a job").exits(0);
-    host.run("corten diff job").prints("C /etc\nC /etc/profile\nD /etc/services\nA /new\nA /new/f");
+    host.run("corten diff job").prints("C /etc\nC /etc/nsswitch.conf\nD /etc/services\nA /new\nA /new/f");
     host.run("corten container diff none").fails_with("No such container: none").exits(1);
 }
 
