@@ -277,13 +277,22 @@ mod tests {
         }
     }
 
+    fn short(error: Errno) -> &'static str {
+        match error {
+            Errno::NOTDIR => "NOTDIR",
+            Errno::NOENT => "NOENT",
+            Errno::LOOP => "LOOP",
+            _ => "another error",
+        }
+    }
+
     #[test]
     fn paths_are_resolved_as_in_the_container() {
         let temp = TempTree::new();
         let tree = Tree::plain(Arc::new(linux::fs::open_dir(&temp.0.join("root")).unwrap()));
         let find = |path: &str, last| match tree.find(path, last) {
             Ok(place) => String::from_utf8_lossy(&place.path).into_owned(),
-            Err(error) => format!("{error:?}"),
+            Err(error) => short(error).to_owned(),
         };
         for (path, kept, followed, evaluated) in [
             ("/", "/", "/", "/"),
@@ -309,7 +318,7 @@ mod tests {
             assert_eq!(find(path, Last::Follow), followed, "{path}, followed");
             let evaluation = match tree.evaluate(path) {
                 Ok(path) => String::from_utf8_lossy(&path).into_owned(),
-                Err(error) => format!("{error:?}"),
+                Err(error) => short(error).to_owned(),
             };
             assert_eq!(evaluation, evaluated, "{path}, evaluated");
         }
