@@ -174,7 +174,10 @@ impl<'a> Walk<'a> {
                     self.dir = next;
                     self.names.push(name);
                 }
-                _ => return Err(Errno::NOTDIR),
+                _ => {
+                    self.rest.push_front(name);
+                    return Err(Errno::NOTDIR);
+                }
             }
         }
         let stat = rustix::fs::fstat(&self.dir)?;
