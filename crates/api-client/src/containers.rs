@@ -208,6 +208,13 @@ impl Client {
         Ok(answer.into_stream())
     }
 
+    /// What a container uses: a message every second, or one.
+    pub async fn container_stats(&self, name: &str, stream: bool) -> Result<BodyStream, ClientError> {
+        let query = Query::new().with("stream", if stream { "1" } else { "0" });
+        let answer = self.send(Request::get(container(name, "/stats")).query(query)).await?;
+        Ok(answer.into_stream())
+    }
+
     /// Tells a container's terminal its size.
     pub async fn resize_container(&self, name: &str, rows: u16, columns: u16) -> Result<(), ClientError> {
         self.run(Request::post(container(name, "/resize")).query(size_query(rows, columns))).await

@@ -11,12 +11,14 @@
 //! - [`transport`]: connections, requests, answers
 //! - [`hijack`]: raw two-way streams (attach, exec)
 //! - [`frames`]: the frames in which output and errors share one stream
+//! - [`documents`]: streams of JSON
 //! - [`containers`], [`exec`], [`files`], [`images`], [`system`]: the calls
 //!
 //! Knows nothing of terminals, flags or output formats.
 #![forbid(unsafe_code)]
 
 pub mod containers;
+pub mod documents;
 pub mod endpoint;
 pub mod error;
 pub mod exec;

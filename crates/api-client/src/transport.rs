@@ -433,6 +433,11 @@ impl Answer {
 }
 
 impl BodyStream {
+    /// The request that it answers, for errors.
+    pub(crate) fn request(&self) -> &str {
+        &self.request
+    }
+
     /// The next bytes; none at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {

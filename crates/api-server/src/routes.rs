@@ -76,6 +76,7 @@ fn container_routes() -> Router<Arc<App>> {
         .route("/containers/{name}/json", get_only(get(containers::inspect)))
         .route("/containers/{name}/top", get_only(get(containers::top)))
         .route("/containers/{name}/logs", get_only(get(streams::logs)))
+        .route("/containers/{name}/stats", get_only(get(streams::stats)))
         .route("/containers/{name}/start", post(containers::start))
         .route("/containers/{name}/stop", post(containers::stop))
         .route("/containers/{name}/restart", post(containers::restart))
@@ -110,7 +111,6 @@ fn image_routes() -> Router<Arc<App>> {
 
 /// Docker's endpoints that we do not have yet.
 const NOT_IMPLEMENTED: &[(Method, &str)] = &[
-    (Method::GET, "/containers/{name}/stats"),
     (Method::GET, "/containers/{name}/attach/ws"),
     (Method::POST, "/containers/prune"),
     (Method::POST, "/commit"),

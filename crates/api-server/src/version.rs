@@ -64,6 +64,8 @@ pub(crate) mod gates {
     pub(crate) const IMAGE_FILTER_PARAMETER: Gate = Gate::until(40);
     /// An update may change the limit of tasks.
     pub(crate) const PIDS_UPDATE: Gate = Gate::since(40);
+    /// Stats may be asked for once and at once.
+    pub(crate) const ONE_SHOT_STATS: Gate = Gate::since(41);
     /// `info` has `KernelMemory`.
     pub(crate) const KERNEL_MEMORY: Gate = Gate::until(41);
     /// Streams that are multiplexed say so in their content type.

@@ -12,6 +12,7 @@
 //! - [`files`]: what is at a path, what changed; [`base64`]: how headers carry documents
 //! - [`exec`]: exec create, start, inspect
 //! - [`image`]: list, inspect, history, delete
+//! - [`stats`]: what a container uses
 //! - [`system`]: version, info, events, errors
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod files;
 pub mod host_config;
 pub mod image;
 pub mod network;
+pub mod stats;
 pub mod system;
 
 /// Newest API version that is spoken.

@@ -41,6 +41,8 @@ const COMMANDS: &[Entry] = &[
     entry::<commands::exec::Exec>(Some("exec"), Some(("container", &["exec"]))),
     entry::<commands::ps::Ps>(Some("ps"), Some(("container", &["ls", "list", "ps"]))),
     entry::<commands::stop::Stop>(Some("stop"), Some(("container", &["stop"]))),
+    entry::<commands::stats::Stats>(Some("stats"), Some(("container", &["stats"]))),
+    entry::<commands::events::Events>(Some("events"), Some(("system", &["events"]))),
     entry::<commands::update::Update>(Some("update"), Some(("container", &["update"]))),
     entry::<commands::kill::Kill>(Some("kill"), Some(("container", &["kill"]))),
     entry::<commands::rm::Rm>(Some("rm"), Some(("container", &["rm", "remove"]))),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api_types::container::{CreateRequest, CreateResponse, Inspect, Summary, UpdateRequest};
 use api_types::exec::{ExecCreateRequest, ExecInspect, ExecStartRequest};
+use api_types::stats::Stats;
 use api_types::system::EventMessage;
 use shim::protocol::{Attach, Framing, Request, Target};
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +27,7 @@ use crate::logs;
 use crate::names;
 use crate::params::{
     AttachParams, ClientStream, CopyOptions, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery,
-    PathStat, RemoveOptions, StreamTicket, WaitCondition,
+    PathStat, RemoveOptions, StatsMode, StreamTicket, WaitCondition,
 };
 use crate::pipe::ByteStream;
 use crate::ready::{self, ReadyShims};
@@ -34,6 +35,7 @@ use crate::reconcile;
 use crate::registry::Registry;
 use crate::shared::{Filters, Shared, private_dir};
 use crate::state::{State, WaitEnd};
+use crate::stats;
 use crate::store::Store;
 use crate::top;
 use crate::update::Change;
@@ -349,6 +351,11 @@ impl Engine {
     /// What differs from the container's image, in the order of paths.
     pub async fn changes(&self, name: &str) -> Result<Vec<snapshots::changes::Change>> {
         export::changes(&self.shared, &self.find(name)?).await
+    }
+
+    /// What a container uses, until the receiver is dropped or the container is removed.
+    pub async fn stats(&self, name: &str, mode: StatsMode) -> Result<mpsc::Receiver<Stats>> {
+        Ok(stats::watch(&self.shared, self.find(name)?, mode))
     }
 
     /// Creates an exec; its id.

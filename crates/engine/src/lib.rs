@@ -16,7 +16,7 @@
 //! - [`host`]: what this host can do; [`pipe`]: streams for code that blocks
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
-//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top` are the operations;
+//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `stats` are the operations;
 //! `reconcile` takes over what an earlier engine left; `shim_client` talks to shims; `ready` has some wait for work.
 //! `copy`, `export`, `roots`, `tree` and `gate` are about a container's files: the operations, how its root is reached,
 //! paths in it, and who may write when.
@@ -69,6 +69,7 @@ pub mod signals;
 pub mod spec;
 mod start;
 pub mod state;
+mod stats;
 mod store;
 mod supervise;
 pub mod time;

@@ -49,6 +49,18 @@ pub struct ListQuery {
     pub filters: Filters,
 }
 
+/// How often something is told of what a container uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StatsMode {
+    /// Every second, the first message at once.
+    #[default]
+    Stream,
+    /// One message after a second, with what was used before and after it.
+    Pair,
+    /// One message at once.
+    Once,
+}
+
 /// What a wait waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WaitCondition {

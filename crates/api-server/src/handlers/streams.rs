@@ -3,7 +3,7 @@
 use api_types::container::{WaitError, WaitResponse};
 use axum::body::Body;
 use bytes::Bytes;
-use engine::params::{EventsQuery, LogEntry, LogStream, LogsQuery, WaitCondition};
+use engine::params::{EventsQuery, LogEntry, LogStream, LogsQuery, StatsMode, WaitCondition};
 use futures_util::{FutureExt, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -70,6 +70,20 @@ pub(crate) async fn events(call: Call) -> ApiResult {
     }
     let events = call.app.engine.events(EventsQuery { since, until, filters }).await?;
     Ok(with_type("application/json", each(events, |event| line(&event))))
+}
+
+/// `GET /containers/{name}/stats`.
+pub(crate) async fn stats(call: Call) -> ApiResult {
+    let stream = call.query.get("stream").is_none() || call.query.flag("stream");
+    let one_shot = gates::ONE_SHOT_STATS.open(call.version) && call.query.flag("one-shot");
+    let mode = match (stream, one_shot) {
+        (true, true) => return Err(ApiError::bad_request("cannot have stream=true and one-shot=true")),
+        (true, false) => StatsMode::Stream,
+        (false, true) => StatsMode::Once,
+        (false, false) => StatsMode::Pair,
+    };
+    let messages = call.app.engine.stats(call.name(), mode).await?;
+    Ok(with_type("application/json", each(messages, |message| line(&message))))
 }
 
 /// `POST /containers/{name}/wait`.

@@ -122,7 +122,7 @@ impl Read for Pieces {
 
 /// A time as the API takes it, in Unix seconds. It may be given as a duration before `now`, as a date with or without
 /// time and zone, or in seconds already.
-fn timestamp(text: &str, now: jiff::Timestamp) -> Result<String, String> {
+pub(super) fn timestamp(text: &str, now: jiff::Timestamp) -> Result<String, String> {
     if text.is_empty() || text == "0" {
         return Ok(text.to_owned());
     }
