@@ -298,9 +298,11 @@ pub(crate) async fn start_check(
     Ok(())
 }
 
-/// `exec_create: sh -c …`, `exec_start: sh -c …`.
+/// `exec_create: sh -c …`, `exec_start: sh -c …`. The program's name has a blank after it also when there are no arguments.
 fn tell(shared: &Shared, record: &Record, action: &str, request: &ExecCreateRequest, id: &str) {
-    let action = format!("{action}: {}", request.cmd.join(" "));
+    let (program, arguments) =
+        request.cmd.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let action = format!("{action}: {program} {}", arguments.join(" "));
     shared.events.publish(container_event(record, &action, &[("execID", id.to_owned())]));
 }
 
@@ -336,11 +338,12 @@ pub(crate) async fn start(
         return Err(error);
     }
     shared.execs.set(id, Progress::Starting);
+    // Before it runs: a short program's end is told as soon as the shim has seen it.
+    tell(shared, &record, "exec_start", &exec.request, id);
     let outcome = launch(shared, &container, &record, &exec, &request, client).await;
     match outcome {
         Ok(pid) => {
             shared.execs.set_running(id, pid);
-            tell(shared, &record, "exec_start", &exec.request, id);
             Ok(())
         }
         Err((code, error)) => {
