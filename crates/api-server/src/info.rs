@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::host::{Cgroups, Host, backing_filesystem, sysctl_is_on};
@@ -12,23 +12,25 @@ use crate::version::{ApiVersion, Gate, gates};
 /// What `info` answers in `version`.
 pub(crate) fn document(app: &App, version: ApiVersion) -> Value {
     let (host, cgroups) = (Host::read(), Cgroups::read());
-    let mut document = Map::new();
+    let mut document = json!({});
     for part in [
         objects(app),
         storage_and_plugins(&app.daemon.data_root),
         limits(&cgroups, version),
         daemon(app, &cgroups),
-        machine(app, &host),
+        system(&host),
         registry(version),
+        machine(app, &host),
         runtimes(version),
         security(&cgroups, version),
     ] {
-        if let Value::Object(members) = part {
-            document.extend(members);
-        }
+        extend(&mut document, part);
     }
-    document.insert("Warnings".to_owned(), warnings(&cgroups));
-    Value::Object(document)
+    extend(&mut document, json!({ "Warnings": warnings(&cgroups) }));
+    if gates::SORTED_INFO.open(version) {
+        document.sort_all_objects();
+    }
+    document
 }
 
 fn objects(app: &App) -> Value {
@@ -63,9 +65,11 @@ fn storage_and_plugins(data_root: &Path) -> Value {
 }
 
 fn limits(cgroups: &Cgroups, version: ApiVersion) -> Value {
-    let mut limits = json!({
-        "MemoryLimit": cgroups.memory,
-        "SwapLimit": cgroups.swap,
+    let mut limits = json!({ "MemoryLimit": cgroups.memory, "SwapLimit": cgroups.swap });
+    // Docker leaves it out when it is false.
+    add_if(&mut limits, cgroups.kernel_memory_tcp, "KernelMemoryTCP", json!(true));
+    add(&mut limits, gates::KERNEL_MEMORY, version, "KernelMemory", || json!(cgroups.memory));
+    let more = json!({
         "CpuCfsPeriod": cgroups.cpu_quota,
         "CpuCfsQuota": cgroups.cpu_quota,
         "CPUShares": cgroups.cpu_shares,
@@ -73,9 +77,7 @@ fn limits(cgroups: &Cgroups, version: ApiVersion) -> Value {
         "PidsLimit": cgroups.pids,
         "IPv4Forwarding": sysctl_is_on("/proc/sys/net/ipv4/ip_forward"),
     });
-    // Docker leaves these two out when they are false.
-    add_if(&mut limits, cgroups.kernel_memory_tcp, "KernelMemoryTCP", json!(true));
-    add(&mut limits, gates::KERNEL_MEMORY, version, "KernelMemory", || json!(cgroups.memory));
+    extend(&mut limits, more);
     let bridge = |family: &str| json!(sysctl_is_on(&format!("/proc/sys/net/bridge/bridge-nf-call-{family}")));
     add(&mut limits, gates::BRIDGE_NF, version, "BridgeNfIptables", || bridge("iptables"));
     add(&mut limits, gates::BRIDGE_NF, version, "BridgeNfIp6tables", || bridge("ip6tables"));
@@ -98,10 +100,7 @@ fn daemon(app: &App, cgroups: &Cgroups) -> Value {
     })
 }
 
-fn machine(app: &App, host: &Host) -> Value {
-    let proxy = |name: &str| {
-        std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).unwrap_or_default()
-    };
+fn system(host: &Host) -> Value {
     json!({
         "KernelVersion": host.kernel,
         "OperatingSystem": host.system,
@@ -109,6 +108,14 @@ fn machine(app: &App, host: &Host) -> Value {
         "OSType": "linux",
         "Architecture": host.machine,
         "IndexServerAddress": "https://index.docker.io/v1/",
+    })
+}
+
+fn machine(app: &App, host: &Host) -> Value {
+    let proxy = |name: &str| {
+        std::env::var(name.to_ascii_uppercase()).or_else(|_| std::env::var(name)).unwrap_or_default()
+    };
+    json!({
         "NCPU": host.cpus,
         "MemTotal": host.memory,
         "GenericResources": null,
@@ -204,6 +211,12 @@ fn warnings(cgroups: &Cgroups) -> Value {
     .filter_map(|(there, warning)| (!there).then_some(warning))
     .collect();
     if missing.is_empty() { Value::Null } else { json!(missing) }
+}
+
+fn extend(to: &mut Value, with: Value) {
+    if let (Value::Object(members), Value::Object(more)) = (to, with) {
+        members.extend(more);
+    }
 }
 
 fn add(to: &mut Value, gate: Gate, version: ApiVersion, name: &str, value: impl FnOnce() -> Value) {

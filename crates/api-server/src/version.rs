@@ -86,6 +86,10 @@ pub(crate) mod gates {
     pub(crate) const BRIDGE_NF: Gate = Gate::until(49);
     /// Inspected images' `Config` has what only containers use.
     pub(crate) const IMAGE_CONFIG_OF_CONTAINERS: Gate = Gate::until(49);
+    /// The members of `info` are in alphabetical order.
+    pub(crate) const SORTED_INFO: Gate = Gate::until(49);
+    /// Lists of containers show their annotations.
+    pub(crate) const LISTED_ANNOTATIONS: Gate = Gate::since(46);
     /// Image lists count containers.
     pub(crate) const IMAGE_CONTAINERS: Gate = Gate::since(51);
 }

@@ -23,7 +23,7 @@ pub struct Config {
     /// The creating client attaches to standard error.
     pub attach_stderr: bool,
     /// Ports that the image declares, `80/tcp`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub exposed_ports: Option<BTreeMap<String, Empty>>,
     /// Give the process a terminal.
     pub tty: bool,
@@ -68,7 +68,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
     /// Shell of the image's shell-form instructions.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub shell: Option<Vec<String>>,
 }
 
@@ -91,7 +91,7 @@ fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec
 #[serde(rename_all = "PascalCase", default)]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", command]`; empty inherits.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub test: Option<Vec<String>>,
     /// Time between checks.
     #[serde(skip_serializing_if = "is_default")]

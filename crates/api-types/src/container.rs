@@ -84,7 +84,7 @@ pub struct SummaryHostConfig {
     /// Network mode.
     pub network_mode: String,
     /// Annotations.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub annotations: Option<BTreeMap<String, String>>,
 }
 

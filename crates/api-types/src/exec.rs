@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::Bytes;
+
 /// Body of `POST /containers/{id}/exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -78,8 +80,8 @@ pub struct ExecInspect {
     /// Container's id.
     #[serde(rename = "ContainerID")]
     pub container_id: String,
-    /// Detach key sequence, as bytes in a string.
-    pub detach_keys: String,
+    /// Detach key sequence.
+    pub detach_keys: Bytes,
     /// Host pid.
     pub pid: i32,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::is_default;
+use crate::list::List;
 
 /// The host's part of a container's configuration. Sizes are bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub struct HostConfig {
     /// `none`, `host`, `default`, `bridge`, `container:x`, or a network's name.
     pub network_mode: String,
     /// Published ports, by `port/protocol`.
-    pub port_bindings: BTreeMap<String, Option<Vec<PortBinding>>>,
+    pub port_bindings: Option<BTreeMap<String, Option<Vec<PortBinding>>>>,
     /// What happens when the process ends.
     pub restart_policy: RestartPolicy,
     /// Remove the container when it ends.
@@ -32,7 +33,7 @@ pub struct HostConfig {
     /// Initial terminal size: rows, columns.
     pub console_size: [u32; 2],
     /// Free-form metadata, handed to the runtime.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub annotations: Option<BTreeMap<String, String>>,
     /// Capabilities beside the default ones.
     pub cap_add: Option<Vec<String>>,
@@ -41,11 +42,11 @@ pub struct HostConfig {
     /// `host`, `private` or empty.
     pub cgroupns_mode: String,
     /// Name servers.
-    pub dns: Vec<String>,
+    pub dns: List<String>,
     /// resolv.conf options.
-    pub dns_options: Vec<String>,
+    pub dns_options: List<String>,
     /// Search domains.
-    pub dns_search: Vec<String>,
+    pub dns_search: List<String>,
     /// `host:address` lines for /etc/hosts.
     pub extra_hosts: Option<Vec<String>>,
     /// Supplementary groups.
@@ -69,10 +70,10 @@ pub struct HostConfig {
     /// `seccomp=…`, `no-new-privileges`, ….
     pub security_opt: Option<Vec<String>>,
     /// Storage driver options.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub storage_opt: Option<BTreeMap<String, String>>,
     /// tmpfs mounts: path → options.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub tmpfs: Option<BTreeMap<String, String>>,
     /// `host` or empty.
     #[serde(rename = "UTSMode")]
@@ -82,7 +83,7 @@ pub struct HostConfig {
     /// Size of /dev/shm.
     pub shm_size: i64,
     /// Kernel parameters.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub sysctls: Option<BTreeMap<String, String>>,
     /// Runtime's name.
     #[serde(skip_serializing_if = "is_default")]
@@ -100,17 +101,17 @@ pub struct HostConfig {
     /// 10 … 1000; 0: unset.
     pub blkio_weight: u16,
     /// Weight per device.
-    pub blkio_weight_device: Vec<WeightDevice>,
+    pub blkio_weight_device: List<WeightDevice>,
     /// Bytes per second, reading.
-    pub blkio_device_read_bps: Vec<ThrottleDevice>,
+    pub blkio_device_read_bps: List<ThrottleDevice>,
     /// Bytes per second, writing.
-    pub blkio_device_write_bps: Vec<ThrottleDevice>,
+    pub blkio_device_write_bps: List<ThrottleDevice>,
     /// Operations per second, reading.
     #[serde(rename = "BlkioDeviceReadIOps")]
-    pub blkio_device_read_iops: Vec<ThrottleDevice>,
+    pub blkio_device_read_iops: List<ThrottleDevice>,
     /// Operations per second, writing.
     #[serde(rename = "BlkioDeviceWriteIOps")]
-    pub blkio_device_write_iops: Vec<ThrottleDevice>,
+    pub blkio_device_write_iops: List<ThrottleDevice>,
     /// Microseconds.
     pub cpu_period: i64,
     /// Microseconds per period.
@@ -124,7 +125,7 @@ pub struct HostConfig {
     /// Memory node list.
     pub cpuset_mems: String,
     /// Devices of the host.
-    pub devices: Vec<DeviceMapping>,
+    pub devices: List<DeviceMapping>,
     /// Rules like `c 13:* rwm`.
     pub device_cgroup_rules: Option<Vec<String>>,
     /// Requests to device drivers.
@@ -140,7 +141,7 @@ pub struct HostConfig {
     /// Number of tasks; 0 or −1: unlimited.
     pub pids_limit: Option<i64>,
     /// Resource limits.
-    pub ulimits: Vec<Ulimit>,
+    pub ulimits: List<Ulimit>,
     /// Windows only.
     pub cpu_count: i64,
     /// Windows only.
@@ -152,7 +153,7 @@ pub struct HostConfig {
     #[serde(rename = "IOMaximumBandwidth")]
     pub io_maximum_bandwidth: u64,
     /// Mounts in their long form.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub mounts: Option<Vec<MountRequest>>,
     /// Paths that read as empty; absent: the default ones.
     pub masked_paths: Option<Vec<String>>,
@@ -318,7 +319,7 @@ pub struct VolumeOptions {
     #[serde(skip_serializing_if = "is_default")]
     pub no_copy: bool,
     /// Labels of a new volume.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub labels: Option<BTreeMap<String, String>>,
     /// Path inside the volume.
     #[serde(skip_serializing_if = "is_default")]
@@ -336,7 +337,7 @@ pub struct DriverConfig {
     #[serde(skip_serializing_if = "is_default")]
     pub name: String,
     /// Driver's options.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub options: Option<BTreeMap<String, String>>,
 }
 
@@ -360,6 +361,6 @@ pub struct TmpfsOptions {
     #[serde(skip_serializing_if = "is_default")]
     pub mode: u32,
     /// More mount options, each one or two words.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "crate::no_items")]
     pub options: Option<Vec<Vec<String>>>,
 }

@@ -83,13 +83,11 @@ pub struct ImageInspect {
     pub created: Option<String>,
     /// Configuration of the container it was made from, up to API 1.44.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub container_config: Option<serde_json::Value>,
+    pub container_config: Option<crate::config::Config>,
     /// Version of the engine that made it.
     pub docker_version: String,
     /// Author.
     pub author: String,
-    /// Configuration; the image's own, with its unknown members.
-    pub config: Option<serde_json::Value>,
     /// `amd64`.
     pub architecture: String,
     /// `v8`.
@@ -115,6 +113,8 @@ pub struct ImageInspect {
     /// From API 1.48, when a manifest is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptor: Option<serde_json::Value>,
+    /// Configuration; the image's own, with its unknown members.
+    pub config: Option<serde_json::Value>,
 }
 
 /// Layers of an image.

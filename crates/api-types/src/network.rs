@@ -70,7 +70,7 @@ pub struct EndpointIpamConfig {
     #[serde(rename = "IPv6Address", skip_serializing_if = "is_default")]
     pub ipv6_address: String,
     /// Link-local addresses.
-    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "crate::no_items")]
     pub link_local_ips: Option<Vec<String>>,
 }
 

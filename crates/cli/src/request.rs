@@ -53,7 +53,7 @@ fn config(
     let attach_stdin = args.interactive || attach("stdin");
     let all_output = args.attach.is_empty();
     let labels = env::labels(&args.label_file, &args.label)?;
-    let exposed = port::exposed(&host_config.port_bindings, &args.expose)?;
+    let exposed = port::exposed(host_config.port_bindings.as_ref(), &args.expose)?;
     Ok(Config {
         hostname: args.hostname.clone(),
         domainname: args.domainname.clone(),
@@ -88,7 +88,7 @@ fn host_config(args: &ContainerArgs, binds: Vec<String>) -> Result<HostConfig, S
         container_id_file: args.cidfile.clone(),
         log_config: log_config(args)?,
         network_mode: network::mode(args),
-        port_bindings: port::publish(&args.publish)?,
+        port_bindings: Some(port::publish(&args.publish)?),
         restart_policy: restart_policy(args.restart.as_deref().unwrap_or("no"))?,
         auto_remove: args.rm,
         volume_driver: args.volume_driver.clone(),
@@ -97,9 +97,9 @@ fn host_config(args: &ContainerArgs, binds: Vec<String>) -> Result<HostConfig, S
         cap_add: some(args.cap_add.clone()),
         cap_drop: some(args.cap_drop.clone()),
         cgroupns_mode: mode("--cgroupns: invalid CGROUP mode", &args.cgroupns, &["private", "host"], false)?,
-        dns: args.dns.clone(),
-        dns_options: args.dns_option.clone(),
-        dns_search: args.dns_search.clone(),
+        dns: args.dns.clone().into(),
+        dns_options: args.dns_option.clone().into(),
+        dns_search: args.dns_search.clone().into(),
         extra_hosts: some(args.add_host.clone()),
         group_add: some(args.group_add.clone()),
         ipc_mode: args.ipc.clone(),
@@ -145,11 +145,11 @@ fn with_limits(config: HostConfig, args: &ContainerArgs) -> Result<HostConfig, S
         nano_cpus: args.cpus.0,
         cgroup_parent: args.cgroup_parent.clone(),
         blkio_weight: args.blkio_weight,
-        blkio_weight_device: args.blkio_weight_device.0.clone(),
-        blkio_device_read_bps: args.device_read_bps.0.clone(),
-        blkio_device_write_bps: args.device_write_bps.0.clone(),
-        blkio_device_read_iops: args.device_read_iops.0.clone(),
-        blkio_device_write_iops: args.device_write_iops.0.clone(),
+        blkio_weight_device: args.blkio_weight_device.0.clone().into(),
+        blkio_device_read_bps: args.device_read_bps.0.clone().into(),
+        blkio_device_write_bps: args.device_write_bps.0.clone().into(),
+        blkio_device_read_iops: args.device_read_iops.0.clone().into(),
+        blkio_device_write_iops: args.device_write_iops.0.clone().into(),
         cpu_period: args.cpu_period,
         cpu_quota: args.cpu_quota,
         cpu_realtime_period: args.cpu_rt_period,

@@ -117,8 +117,9 @@ fn plan(
     endpoints::check(&networking_config, &config.mac_address)?;
     let mut config = merge::merge(config, &image_config(&image)?)?;
     check_host_config(shared, &config, &mut host_config, &mut warnings)?;
-    if config.hostname.is_empty() && owns_hostname(&host_config) {
-        config.hostname = id[..12].to_owned();
+    if config.hostname.is_empty() {
+        let of_host = matches!(modes::network(&host_config.network_mode), Ok(NetworkMode::Host));
+        config.hostname = if of_host { shared.host_name() } else { id[..12].to_owned() };
     }
     let volumes: Vec<String> = config.volumes.iter().flatten().map(|(path, _)| path.clone()).collect();
     let mounts = mounts::plan(&host_config, &volumes, &mut warnings)?;
@@ -161,11 +162,6 @@ fn image_config(image: &images::Image) -> Result<Config> {
     })
 }
 
-/// A container with a UTS and network namespace of its own is named after its id.
-fn owns_hostname(host: &HostConfig) -> bool {
-    host.uts_mode.is_empty() && !matches!(modes::network(&host.network_mode), Ok(NetworkMode::Host))
-}
-
 fn check_config(config: &Config) -> Result<()> {
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         return Err(EngineError::invalid(format!(
@@ -197,7 +193,7 @@ fn check_host_config(
     host: &mut HostConfig,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let ports = host.publish_all_ports || !host.port_bindings.is_empty();
+    let ports = host.publish_all_ports || host.port_bindings.iter().any(|ports| !ports.is_empty());
     modes::check(host, !config.hostname.is_empty(), ports)?;
     resources::check(host, &shared.host, warnings)?;
     security::parse(host.security_opt.as_deref().unwrap_or_default())?;
@@ -282,6 +278,8 @@ fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool) {
     if host.shm_size == 0 && !host.ipc_mode.starts_with("container:") {
         host.shm_size = DEFAULT_SHM_SIZE;
     }
+    host.links = host.links.take().filter(|links| !links.is_empty());
+    disable_labels(host);
     // What clients send for "not given".
     host.memory_swappiness = host.memory_swappiness.filter(|swappiness| *swappiness != -1);
     host.pids_limit = host.pids_limit.filter(|limit| *limit != 0);
@@ -299,6 +297,14 @@ fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool) {
         if host.readonly_paths.is_none() {
             host.readonly_paths = list(&crate::spec::READONLY_PATHS);
         }
+    }
+}
+
+/// Docker takes SELinux's confinement from whoever shares the host's processes, and says so.
+fn disable_labels(host: &mut HostConfig) {
+    let labelled = host.security_opt.iter().flatten().any(|option| option.starts_with("label"));
+    if !labelled && (host.privileged || host.pid_mode == "host" || host.ipc_mode == "host") {
+        host.security_opt.get_or_insert_default().push("label=disable".to_owned());
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api_types::bytes::Bytes;
 use api_types::exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, ProcessConfig};
 use oci::runtime::{ConsoleSize, Process};
 use serde::{Deserialize, Serialize};
@@ -519,7 +520,7 @@ pub(crate) async fn inspect(shared: &Shared, id: &str) -> Result<ExecInspect> {
         open_stdout: request.attach_stdout,
         can_remove: false,
         container_id: exec.container,
-        detach_keys: String::from_utf8_lossy(&keys).into_owned(),
+        detach_keys: Bytes(keys),
         pid,
     })
 }

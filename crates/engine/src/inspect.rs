@@ -1,6 +1,7 @@
 //! One container as `inspect` shows it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use api_types::container::{GraphDriver, Inspect, State as ApiState};
 use api_types::network::{EndpointSettings, NetworkSettings};
@@ -19,6 +20,9 @@ pub(crate) fn inspect(shared: &Shared, record: &Record, size: bool) -> Result<In
     let dir = shared.layout.container(&record.id);
     let (path, args) = record.command();
     let (size_rw, size_root_fs) = if size { sizes(shared, record) } else { (None, None) };
+    // Docker writes these files at the first start, and names none before.
+    let started = !matches!(record.state, State::Created { failure: None });
+    let file = |path: PathBuf| if started { path.display().to_string() } else { String::new() };
     let logs_to_file = record.host_config.log_config.kind == "json-file";
     Ok(Inspect {
         id: record.id.clone(),
@@ -27,10 +31,10 @@ pub(crate) fn inspect(shared: &Shared, record: &Record, size: bool) -> Result<In
         args,
         state: state(record),
         image: record.image_id.clone(),
-        resolv_conf_path: dir.resolv_conf().display().to_string(),
-        hostname_path: dir.hostname().display().to_string(),
-        hosts_path: dir.hosts().display().to_string(),
-        log_path: if logs_to_file { dir.log().display().to_string() } else { String::new() },
+        resolv_conf_path: file(dir.resolv_conf()),
+        hostname_path: file(dir.hostname()),
+        hosts_path: file(dir.hosts()),
+        log_path: if logs_to_file { file(dir.log()) } else { String::new() },
         name: format!("/{}", record.name),
         restart_count: record.restart_count,
         driver: "overlay2".into(),

@@ -17,7 +17,8 @@ pub fn merge(mut user: Config, image: &Config) -> Result<Config> {
     merge_maps(&mut user.exposed_ports, image.exposed_ports.as_ref());
     merge_maps(&mut user.volumes, image.volumes.as_ref());
     merge_maps(&mut user.labels, image.labels.as_ref());
-    user.env = Some(merge_env(user.env.as_deref(), image.env.as_deref()));
+    user.env = Some(merge_env(user.env.as_deref(), image.env.as_deref())).filter(|env| !env.is_empty());
+    user.volumes = user.volumes.filter(|volumes| !volumes.is_empty());
     merge_command(&mut user, image);
     if user.working_dir.is_empty() {
         user.working_dir.clone_from(&image.working_dir);

@@ -155,7 +155,7 @@ fn check_io(config: &mut HostConfig, host: &Host, warnings: &mut Vec<String>) ->
     }
     if !config.blkio_weight_device.is_empty() && !host.io_weight {
         warnings.push("Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.".into());
-        config.blkio_weight_device.clear();
+        config.blkio_weight_device = Vec::new().into();
     }
     Ok(())
 }

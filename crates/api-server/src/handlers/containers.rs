@@ -22,7 +22,11 @@ pub(crate) async fn list(call: Call) -> ApiResult {
         size: call.query.flag("size"),
         filters: call.query.filters()?,
     };
-    call::json(&call.app.engine.list(query).await?)
+    let mut containers = call.app.engine.list(query).await?;
+    if !gates::LISTED_ANNOTATIONS.open(call.version) {
+        containers.iter_mut().for_each(|container| container.host_config.annotations = None);
+    }
+    call::json(&containers)
 }
 
 /// `POST /containers/create`.

@@ -18,7 +18,7 @@ fn names_match_in_any_case_and_null_is_absent() {
     assert_eq!(request.config.env, Some(vec!["x".to_owned()]));
     assert_eq!(request.config.cmd, Some(vec!["true".to_owned()]));
     assert_eq!((request.host_config.memory, request.host_config.binds), (5, None));
-    assert!(request.host_config.port_bindings.contains_key("80/tcp"));
+    assert!(request.host_config.port_bindings.unwrap().contains_key("80/tcp"));
     assert!(request.networking_config.endpoints_config.contains_key("net"));
 }
 

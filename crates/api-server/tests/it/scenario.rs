@@ -1,5 +1,7 @@
 //! One session with an engine, ours or Docker's, and every document seen in it.
 
+mod profiles;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -41,6 +43,7 @@ pub(crate) fn run(socket: &Path) -> Documents {
     see("history", "GET", &format!("/images/{IMAGE}/history"), None);
     container(&mut see);
     let now = seconds();
+    profiles::run(&mut see);
     see("events", "GET", &format!("/events?since={began:.9}&until={now:.9}"), None);
     see("remove image", "DELETE", &format!("/images/{IMAGE}"), None);
     see("no image", "GET", &format!("/images/{IMAGE}/json"), None);

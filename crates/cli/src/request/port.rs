@@ -100,8 +100,12 @@ fn range(text: &str) -> Option<(u16, u16)> {
 }
 
 /// The ports that `--expose` declares, added to the published ones.
-pub(crate) fn exposed(bindings: &Bindings, specs: &[String]) -> Result<BTreeMap<String, Empty>, String> {
-    let mut ports: BTreeMap<String, Empty> = bindings.keys().map(|port| (port.clone(), Empty {})).collect();
+pub(crate) fn exposed(
+    bindings: Option<&Bindings>,
+    specs: &[String],
+) -> Result<BTreeMap<String, Empty>, String> {
+    let bound = bindings.into_iter().flat_map(BTreeMap::keys);
+    let mut ports: BTreeMap<String, Empty> = bound.map(|port| (port.clone(), Empty {})).collect();
     for spec in specs {
         if spec.contains(':') {
             return Err(format!("invalid port format for --expose: {spec}"));
@@ -169,10 +173,10 @@ mod tests {
     #[test]
     fn exposed_ports_include_the_published_ones() {
         let bindings = publish(&["1:80".to_owned()]).unwrap();
-        let ports = exposed(&bindings, &["90-91/udp".to_owned(), "80".to_owned()]).unwrap();
+        let ports = exposed(Some(&bindings), &["90-91/udp".to_owned(), "80".to_owned()]).unwrap();
         assert_eq!(ports.into_keys().collect::<Vec<_>>(), ["80/tcp", "90/udp", "91/udp"]);
         let want =
             "invalid range format for --expose: x, error: strconv.ParseUint: parsing \"x\": invalid syntax";
-        assert_eq!(exposed(&bindings, &["x".to_owned()]), Err(want.to_owned()));
+        assert_eq!(exposed(Some(&bindings), &["x".to_owned()]), Err(want.to_owned()));
     }
 }

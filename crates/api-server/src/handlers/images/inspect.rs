@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::NEVER;
+use api_types::config::Config;
 use api_types::container::GraphDriver;
 use api_types::image::{ImageInspect, Metadata, RootFs};
 use http::StatusCode;
@@ -89,10 +90,10 @@ fn document(image: &Image, version: ApiVersion) -> ImageInspect {
     let size = i64::try_from(image.size()).unwrap_or(i64::MAX);
     let config = &image.config;
     let container_config = gates::IMAGE_CONTAINER_CONFIG.open(version).then(|| {
-        let mut unset = members(raw.get("container_config"));
-        fill(&mut unset, OF_CONTAINERS);
-        fill(&mut unset, ALWAYS);
-        sorted(unset)
+        let mut raw = raw.get("container_config").cloned().unwrap_or_default();
+        api_types::strip_nulls(&mut raw);
+        // It is for reading alone: what makes no sense is as good as unset.
+        serde_json::from_value::<Config>(raw).unwrap_or_default()
     });
     ImageInspect {
         id: image.id.to_string(),
@@ -104,7 +105,6 @@ fn document(image: &Image, version: ApiVersion) -> ImageInspect {
         container_config,
         docker_version: config.docker_version.clone(),
         author: config.author.clone(),
-        config: Some(run_config(raw.get("config"), version)),
         architecture: config.architecture.clone(),
         variant: config.variant.clone(),
         os: config.os.clone(),
@@ -120,6 +120,7 @@ fn document(image: &Image, version: ApiVersion) -> ImageInspect {
             last_tag_time: image.last_tagged.map_or_else(|| NEVER.to_owned(), |time| time.to_string()),
         },
         descriptor: None,
+        config: Some(run_config(raw.get("config"), version)),
     }
 }
 
