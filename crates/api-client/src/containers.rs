@@ -1,7 +1,7 @@
 //! Calls below `/containers`.
 
 use api_types::container::{
-    CreateRequest, CreateResponse, Inspect, Summary, UpdateRequest, UpdateResponse, WaitResponse,
+    CreateRequest, CreateResponse, Inspect, Summary, TopResponse, UpdateRequest, UpdateResponse, WaitResponse,
 };
 use bytes::Bytes;
 
@@ -132,6 +132,39 @@ impl Client {
     pub async fn kill_container(&self, name: &str, signal: &str) -> Result<(), ClientError> {
         let query = Query::new().with_text("signal", signal);
         self.run(Request::post(container(name, "/kill")).query(query)).await
+    }
+
+    /// Stops a container and starts it again. Empty signal and no seconds mean the container's own.
+    pub async fn restart_container(
+        &self,
+        name: &str,
+        signal: &str,
+        seconds: Option<i64>,
+    ) -> Result<(), ClientError> {
+        let query = Query::new().with_text("signal", signal).with_number("t", seconds);
+        self.run(Request::post(container(name, "/restart")).query(query)).await
+    }
+
+    /// Stops the processes of a container where they are.
+    pub async fn pause_container(&self, name: &str) -> Result<(), ClientError> {
+        self.run(Request::post(container(name, "/pause"))).await
+    }
+
+    /// Lets the processes of a paused container go on.
+    pub async fn unpause_container(&self, name: &str) -> Result<(), ClientError> {
+        self.run(Request::post(container(name, "/unpause"))).await
+    }
+
+    /// Gives a container another name.
+    pub async fn rename_container(&self, name: &str, new: &str) -> Result<(), ClientError> {
+        let query = Query::new().with("name", new);
+        self.run(Request::post(container(name, "/rename")).query(query)).await
+    }
+
+    /// The processes of a container; `arguments` are those of `ps`, empty: the engine's default.
+    pub async fn top_container(&self, name: &str, arguments: &str) -> Result<TopResponse, ClientError> {
+        let query = Query::new().with_text("ps_args", arguments);
+        self.fetch(Request::get(container(name, "/top")).query(query)).await
     }
 
     /// Changes limits or the restart policy; what the engine has to say about it.

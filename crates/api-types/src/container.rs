@@ -24,6 +24,16 @@ pub struct CreateRequest {
     pub networking_config: NetworkingConfig,
 }
 
+/// Processes of a container, `GET /containers/{id}/top`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TopResponse {
+    /// A row per process.
+    pub processes: Vec<Vec<String>>,
+    /// Heads of the columns.
+    pub titles: Vec<String>,
+}
+
 /// Answer of `POST /containers/create`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

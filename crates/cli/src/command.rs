@@ -43,6 +43,8 @@ pub(crate) enum Arity {
     Exactly(usize),
     /// This many or more.
     AtLeast(usize),
+    /// From the first to the second.
+    Between(usize, usize),
     /// This many or fewer.
     AtMost(usize),
 }
@@ -56,6 +58,9 @@ impl Arity {
             Self::Exactly(want) if count != want => Some(format!("requires {want} {}", many(want))),
             Self::AtLeast(least) if count < least => {
                 Some(format!("requires at least {least} {}", many(least)))
+            }
+            Self::Between(least, most) if count < least || count > most => {
+                Some(format!("requires at least {least} and at most {most} {}", many(most)))
             }
             Self::AtMost(most) if count > most => Some(format!("requires at most {most} {}", many(most))),
             _ => None,
@@ -176,6 +181,8 @@ mod tests {
             (Arity::Exactly(2), 1, Some("requires 2 arguments")),
             (Arity::AtLeast(1), 0, Some("requires at least 1 argument")),
             (Arity::AtLeast(2), 1, Some("requires at least 2 arguments")),
+            (Arity::Between(1, 2), 0, Some("requires at least 1 and at most 2 arguments")),
+            (Arity::Between(1, 2), 2, None),
             (Arity::AtMost(1), 2, Some("requires at most 1 argument")),
             (Arity::AtLeast(1), 5, None),
             (Arity::Any, 9, None),

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-/// Least width of a cell, with its padding.
+/// Usual least width of a cell, with its padding.
 const MIN_WIDTH: usize = 10;
 /// Spaces after the widest cell of a column.
 const PADDING: usize = 3;
@@ -10,6 +10,11 @@ const PADDING: usize = 3;
 /// Aligns `text`: cells are separated by tabs, rows by newlines. The last cell of a row is not padded, and a row with
 /// fewer cells ends the column for the rows above it, as in Go's tabwriter.
 pub(crate) fn align(text: &str) -> String {
+    align_from(MIN_WIDTH, text)
+}
+
+/// The same with cells of at least `least` columns.
+pub(crate) fn align_from(least: usize, text: &str) -> String {
     let rows: Vec<Vec<&str>> = text.split('\n').map(|row| row.split('\t').collect()).collect();
     let mut widths: Vec<Vec<usize>> = rows.iter().map(|row| vec![0; row.len()]).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -24,7 +29,7 @@ pub(crate) fn align(text: &str) -> String {
             }
             let cells = start..start + run;
             let widest = cells.clone().map(|row| rows[row][column].width()).max().unwrap_or(0);
-            let width = (widest + PADDING).max(MIN_WIDTH);
+            let width = (widest + PADDING).max(least);
             cells.for_each(|row| widths[row][column] = width);
             start += run;
         }

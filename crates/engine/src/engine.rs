@@ -203,12 +203,16 @@ impl Engine {
         if new_name.is_empty() {
             return Err(EngineError::invalid("New name cannot be empty"));
         }
-        let new_name = names::check(new_name)?.to_owned();
+        let frame = |error: EngineError| {
+            EngineError::new(error.kind(), format!("Error when allocating new name: {error}"))
+        };
+        let slashed = format!("/{}", new_name.strip_prefix('/').unwrap_or(new_name));
+        let new_name = names::check(&slashed).map_err(frame)?.to_owned();
         let old = container.record().name.clone();
         if old == new_name {
             return Err(EngineError::invalid("Renaming a container with the same name as its current name"));
         }
-        self.shared.registry.reserve(&new_name, &container.id)?;
+        self.shared.registry.reserve(&new_name, &container.id).map_err(frame)?;
         let outcome = container.ask(|reply| Command::Rename(new_name.clone(), reply)).await;
         self.shared.registry.release(if outcome.is_ok() { &old } else { &new_name });
         outcome

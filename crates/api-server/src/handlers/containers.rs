@@ -1,11 +1,10 @@
 //! `/containers`, but for its streams.
 
-use api_types::container::{CreateRequest, UpdateRequest, UpdateResponse};
+use api_types::container::{CreateRequest, TopResponse, UpdateRequest, UpdateResponse};
 use axum::body::Body;
 use engine::params::{ListQuery, RemoveOptions};
 use http::StatusCode;
 use http_body::Body as _;
-use serde_json::json;
 
 use crate::call::{self, Call};
 use crate::error::{ApiError, ApiResult};
@@ -140,7 +139,7 @@ pub(crate) fn size(call: &Call) -> ApiResult<(u16, u16)> {
 pub(crate) async fn top(call: Call) -> ApiResult {
     let arguments = call.query.non_empty("ps_args").unwrap_or("-ef");
     let (titles, processes) = call.app.engine.top(call.name(), arguments).await?;
-    call::json(&json!({ "Processes": processes, "Titles": titles }))
+    call::json(&TopResponse { processes, titles })
 }
 
 /// `DELETE /containers/{name}`.

@@ -75,6 +75,16 @@ fn read_integer(text: &str, bits: u32, function: &str, signed: bool) -> Result<i
     if value < low || value > high { Err(range()) } else { Ok(value) }
 }
 
+/// Reads a decimal number of at most `bits` bits, as Go's `ParseUint` in base 10.
+pub(crate) fn read_unsigned(text: &str, bits: u32) -> Result<u64, String> {
+    let fail = |why: &str| format!("strconv.ParseUint: parsing {}: {why}", quoted(text));
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(fail("invalid syntax"));
+    }
+    let fits = |value: &u64| bits == u64::BITS || *value < 1 << bits;
+    text.parse().ok().filter(fits).ok_or_else(|| fail("value out of range"))
+}
+
 impl Value for bool {
     const KIND: &'static str = "";
     const SWITCH: bool = true;
