@@ -2,11 +2,14 @@
 """Runs inside one engine's namespaces and does what bench.py asks: one JSON line in, one out.
 
 {"argv": […]}        runs it; {"ns": wall time, "status": exit code, "out": …, "err": …}
+{"pipe": […]}        runs it and throws its output away; {"ns": …, "status": …, "bytes": what came}
+{"restart": […]}     kills Corten's daemon, starts it again, repeats the command until it ends with 0; {"ns", "lines"}
 {"pss": [names]}     {"kb": summed PSS of the processes with these program names in our mount namespace, "n": …}
 {"switches": [names]} {"tasks": {thread: its context switches so far}}
 """
 import json
 import os
+import signal
 import sys
 import time
 
@@ -25,6 +28,48 @@ def run(argv):
     for fd in (out, err, null):
         os.close(fd)
     return answer
+
+
+def pipe(argv):
+    ours, theirs = os.pipe()
+    start, count = time.monotonic_ns(), 0
+    pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs, 1)])
+    os.close(theirs)
+    while block := os.read(ours, 1 << 20):
+        count += len(block)
+    _, status = os.waitpid(pid, 0)
+    os.close(ours)
+    return {"ns": time.monotonic_ns() - start, "status": os.waitstatus_to_exitcode(status), "bytes": count}
+
+
+def running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            ended = file.read().rpartition(")")[2].split()[0] == "Z"
+        return not ended or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except FileNotFoundError:
+        return False
+
+
+def restart(argv):
+    directory = os.path.dirname(os.environ["CORTEN_SOCKET"])
+    with open(f"{directory}/pid") as file:
+        pid = int(file.read())
+    with open(f"/proc/{pid}/cmdline") as file:
+        daemon = file.read().split("\0")[:-1]
+    os.kill(pid, signal.SIGKILL)
+    # Its files are closed, the lock on its data among them, when nothing but its exit status is left: no thread either.
+    while running(pid):
+        time.sleep(0.001)
+    start = time.monotonic_ns()
+    log = os.open(f"{directory}/daemon.log", os.O_WRONLY | os.O_APPEND)
+    os.posix_spawnp(daemon[0], daemon, os.environ, setsid=True,
+                    file_actions=[(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)])
+    os.close(log)
+    while (answer := run(argv))["status"] != 0:
+        if time.monotonic_ns() - start > 60e9:
+            break
+    return {"ns": time.monotonic_ns() - start, "lines": len(answer["out"].split())}
 
 
 def processes(names):
@@ -60,7 +105,7 @@ def switches(names):
     return {"tasks": {task: lines(f"/proc/{pid}/task/{task}/status", fields) for pid, task in tasks}}
 
 
+ORDERS = {"argv": run, "pipe": pipe, "restart": restart, "pss": pss, "switches": switches}
 for order in sys.stdin:
-    order = json.loads(order)
-    (kind, what), = order.items()
-    print(json.dumps({"argv": run, "pss": pss, "switches": switches}[kind](what)), flush=True)
+    (kind, what), = json.loads(order).items()
+    print(json.dumps(ORDERS[kind](what)), flush=True)

@@ -18,7 +18,11 @@ daemon=
 finish() {
   local status=$? containers
   containers=$(corten ps -aq) && [ -z "$containers" ] || corten rm -f $containers >/dev/null || status=1
-  if [ -n "$daemon" ] && kill -TERM "$daemon" 2>/dev/null; then wait "$daemon" || status=1; fi
+  # COMMAND may have replaced the daemon that was started here.
+  [ ! -s "$root/pid" ] || daemon=$(<"$root/pid")
+  if [ -n "$daemon" ] && kill -TERM "$daemon" 2>/dev/null; then
+    timeout 30 tail --pid "$daemon" -s 0.05 -f /dev/null || status=1
+  fi
   [ $status = 0 ] || tail -n 30 "$root/daemon.log" | sed 's/^/daemon.log: /' >&2
   rm -rf "$root" || status=1
   exit $status
@@ -28,6 +32,7 @@ trap 'exit 130' INT TERM
 corten daemon --data-root "$root/data" --exec-root "$root/exec" --pidfile "$root/pid" -H "unix://$CORTEN_SOCKET" \
   >"$root/daemon.log" 2>&1 </dev/null &
 daemon=$!
+disown
 for ((i = 0; i < 200; i++)); do
   ! corten version >/dev/null 2>&1 || break
   kill -0 $daemon 2>/dev/null || die "the daemon ended"
