@@ -11,6 +11,8 @@ const LOCK: &str = "daemon.lock";
 /// How long the lock of a dead daemon may last: a child that was on its way to become a shim when the daemon was
 /// killed shares it until its `exec`.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
+/// How long one that seems to live may keep it: what was killed this instant has its files for a moment more.
+const DYING: Duration = Duration::from_millis(300);
 /// The file in the data root with the engine's id.
 const ENGINE_ID: &str = "engine-id";
 
@@ -56,14 +58,14 @@ impl Lock {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(failed("open", &path))?;
-        let deadline = Instant::now() + LEFT_BEHIND;
+        let began = Instant::now();
         while let Err(error) = file.try_lock() {
             if let TryLockError::Error(source) = error {
                 return Err(failed("lock", &path)(source));
             }
             let pid = holder(&mut file);
-            let lives = pid.is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists());
-            if lives || Instant::now() >= deadline {
+            let patience = if pid.is_none_or(lives) { DYING } else { LEFT_BEHIND };
+            if began.elapsed() >= patience {
                 return Err(StateError::InUse { path: data_root.to_owned(), pid });
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -75,6 +77,12 @@ impl Lock {
         written.map_err(failed("write", &path))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether the process does more than wait for its parent to take its exit status. `exe` of one that has given its
+/// memory back leads nowhere, whatever its threads still hold.
+fn lives(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
 /// The pid that the daemon with the lock has written into it.
