@@ -37,6 +37,7 @@ use crate::shared::{Filters, Shared, private_dir};
 use crate::state::{State, WaitEnd};
 use crate::stats;
 use crate::store::Store;
+use crate::supervise::container_event;
 use crate::top;
 use crate::update::Change;
 
@@ -177,7 +178,7 @@ impl Engine {
         let restarted = restarted.await;
         container.keep(false);
         restarted?;
-        let event = crate::supervise::container_event(&container.record(), "restart", &[]);
+        let event = container_event(&container.record(), "restart", &[]);
         self.shared.events.publish(event);
         Ok(())
     }
@@ -245,13 +246,20 @@ impl Engine {
         let shim = container
             .shim()
             .ok_or_else(|| EngineError::conflict(format!("container {} is not running", container.id)))?;
-        shim.request(&Request::Resize { target: Target::Init, height, width }, &[])
-            .await
-            .map(|_| ())
-            .map_err(|error| EngineError::system("cannot resize the terminal", error))
+        // Clients ask without knowing whether there is a terminal; Docker has nothing against it.
+        if container.record().config.tty {
+            shim.request(&Request::Resize { target: Target::Init, height, width }, &[])
+                .await
+                .map_err(|error| EngineError::system("cannot resize the terminal", error))?;
+        }
+        let size = [("height", height.to_string()), ("width", width.to_string())];
+        self.shared.events.publish(container_event(&container.record(), "resize", &size));
+        Ok(())
     }
 
-    /// Checks that an attach is possible and says how output will be framed; no side effect.
+    /// Checks that an attach is possible, tells that there is one, and says how output will be framed.
+    ///
+    /// It is told before the client hears of it, because what the client does next is often the start.
     pub async fn prepare_attach(&self, name: &str, params: &AttachParams) -> Result<StreamTicket> {
         let container = self.find(name)?;
         let record = container.record();
@@ -274,6 +282,7 @@ impl Engine {
             })?;
         }
         container.check_shim().await?;
+        self.shared.events.publish(container_event(&record, "attach", &[]));
         Ok(StreamTicket { container: record.id.clone(), exec: None, framing: framing(record.config.tty) })
     }
 
@@ -302,10 +311,7 @@ impl Engine {
             detach_keys: detach_keys::for_client(params.detach_keys.as_deref(), record.config.tty)?,
             early_input: client.early_input,
         };
-        container.attach(wanted, client.socket).await?;
-        let event = crate::supervise::container_event(&record, "attach", &[]);
-        self.shared.events.publish(event);
-        Ok(())
+        container.attach(wanted, client.socket).await
     }
 
     /// (the container has a terminal, its entries). The stream ends with the log, or with the container's run when
@@ -323,7 +329,10 @@ impl Engine {
     pub async fn top(&self, name: &str, arguments: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
         let (container, shared, arguments) =
             (self.find(name)?, Arc::clone(&self.shared), arguments.to_owned());
-        blocking(move || top::top(&shared, &container, &arguments)).await
+        let record = container.record();
+        let table = blocking(move || top::top(&shared, &container, &arguments)).await?;
+        self.shared.events.publish(container_event(&record, "top", &[]));
+        Ok(table)
     }
 
     /// What is at a path of a container.
@@ -397,7 +406,7 @@ impl Engine {
     }
 
     /// Past events first when `since` is given, then live ones until `until`.
-    pub async fn events(&self, query: EventsQuery) -> Result<mpsc::Receiver<EventMessage>> {
+    pub fn events(&self, query: EventsQuery) -> mpsc::Receiver<EventMessage> {
         self.shared.events.subscribe(query)
     }
 

@@ -84,8 +84,10 @@ async fn send(shared: &Shared, container: &Arc<Container>, signal: i32) -> Resul
             EngineError::system(format!("cannot signal container {}", container.id), error)
         })?;
     }
-    if matches!(container.record().state, State::Paused(_)) {
+    let record = container.record();
+    if matches!(record.state, State::Paused(_)) {
         thaw(shared, container).await;
+        shared.events.publish(container_event(&record, "unpause", &[]));
     }
     Ok(())
 }
@@ -225,7 +227,9 @@ pub(crate) async fn remove(
     }
     if options.force {
         container.ask_or_proceed(Command::Stopping).await;
-        if container.record().state.run().is_some() {
+        let record = container.record();
+        if record.state.run().is_some() {
+            shared.events.publish(container_event(&record, "kill", &[("signal", signals::KILL.to_string())]));
             destroy(shared, container).await?;
         }
     }

@@ -198,7 +198,6 @@ impl Supervisor {
         if let Err(error) = self.save(changed, true).await {
             tracing::error!(container = %self.container.id, %error, "cannot save a failed start");
         }
-        self.tell("die", &[("exitCode", error.exit_code.to_string())]);
         self.remove_run_dir().await;
         if record.host_config.auto_remove {
             self.remove_itself().await;

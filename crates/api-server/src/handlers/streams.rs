@@ -68,7 +68,7 @@ pub(crate) async fn events(call: Call) -> ApiResult {
             "`since` time ({since}) cannot be after `until` time ({until})"
         )));
     }
-    let events = call.app.engine.events(EventsQuery { since, until, filters }).await?;
+    let events = call.app.engine.events(EventsQuery { since, until, filters });
     Ok(with_type("application/json", each(events, |event| line(&event))))
 }
 

@@ -130,7 +130,12 @@ pub(super) fn timestamp(text: &str, now: jiff::Timestamp) -> Result<String, Stri
         return Ok((now.as_second() - nanoseconds / SECOND).to_string());
     }
     let in_seconds = |time: jiff::Timestamp| format!("{}.{:09}", time.as_second(), time.subsec_nanosecond());
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+    // A day may have a zone without an hour.
+    let with_hour = match (text.get(..10), text.get(10..)) {
+        (Some(day), Some(zone)) if zone.starts_with(['+', '-']) => format!("{day}T00:00{zone}"),
+        _ => text.to_owned(),
+    };
+    if let Ok(time) = with_hour.parse::<jiff::Timestamp>() {
         return Ok(in_seconds(time));
     }
     if text.contains('-') {
@@ -167,6 +172,7 @@ mod tests {
             ("2013-01-02T13:23:37Z", "1357133017.000000000"),
             ("2013-01-02T13:23:37.5+01:00", "1357129417.500000000"),
             ("2013-01-02Z", "1357084800.000000000"),
+            ("2013-01-02-07:00", "1357110000.000000000"),
         ] {
             assert_eq!(timestamp(text, now), Ok(want.to_owned()), "{text}");
         }
