@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// The shim's program
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) shim: Option<PathBuf>,
+    /// Print the points at which a test can make it die or fail, and exit
+    #[arg(long, hide = true)]
+    pub(crate) list_failpoints: bool,
     /// Print the version and exit
     #[arg(short = 'v', long, action = ArgAction::SetTrue)]
     pub(crate) version: bool,

@@ -50,6 +50,11 @@ fn start(args: Args, mut notes: Vec<String>, called_as: CalledAs) -> Result<Exit
         writeln!(std::io::stdout(), "{name} version {}, build {commit}", api_server::VERSION)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if args.list_failpoints {
+        engine::failpoints::ALL.iter().try_for_each(|point| writeln!(std::io::stdout(), "{point}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    failpoints::arm(&[engine::failpoints::ALL], &engine::failpoints::OF_SHIMS)?;
     let (config, more_notes) = config::read(args.config_file.as_deref())?;
     notes.extend(more_notes);
     let settings = Settings::new(args.clone(), config, called_as)?;

@@ -12,6 +12,7 @@ use crate::devices;
 use crate::endpoints;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::now;
+use crate::failpoints;
 use crate::health;
 use crate::log_config;
 use crate::merge;
@@ -47,7 +48,9 @@ pub(crate) async fn create(
     let platform = platform.map(str::to_owned);
     let planned = tokio::task::spawn_blocking(move || {
         let planned = plan(&owned, owned_id, owned_name, platform.as_deref(), request)?;
+        failpoints::CREATE_PLANNED.check()?;
         make_directory(&owned, &planned.record)?;
+        failpoints::CREATE_DIRECTORY.check()?;
         Ok(planned)
     })
     .await
@@ -318,10 +321,12 @@ fn make_directory(shared: &Shared, record: &Record) -> Result<()> {
 /// Writes the row, and lets everybody see the container.
 async fn enter(shared: &Arc<Shared>, record: Record) -> Result<()> {
     shared.store.put(Arc::new(record.clone())).await?;
+    failpoints::CREATE_SAVED.pass();
     let event = container_event(&record, "create", &[]);
     let (container, commands) = Container::new(record);
     shared.registry.insert(Arc::clone(&container));
     Supervisor::spawn(Arc::clone(shared), container, commands);
     shared.events.publish(event);
+    failpoints::CREATE_ENTERED.pass();
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::{Events, event};
 use crate::exec;
 use crate::export;
+use crate::failpoints;
 use crate::host::Host;
 use crate::inspect;
 use crate::layout::Layout;
@@ -173,6 +174,7 @@ impl Engine {
                 Err(error) if error.kind() != ErrorKind::NotModified => return Err(error),
                 _ => {}
             }
+            failpoints::RESTART_STOPPED.pass();
             container.ask(Command::Start).await
         };
         let restarted = restarted.await;

@@ -72,6 +72,12 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
+impl From<::failpoints::Injected> for EngineError {
+    fn from(injected: ::failpoints::Injected) -> Self {
+        Self::new(ErrorKind::System, injected.to_string())
+    }
+}
+
 /// An I/O error in Go's words, which clients and scripts know: lower case, no error number.
 pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();

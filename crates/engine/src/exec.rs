@@ -20,6 +20,7 @@ use crate::capabilities;
 use crate::container::Container;
 use crate::detach_keys;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::failpoints;
 use crate::merge::environment;
 use crate::names;
 use crate::params::{ClientStream, StreamTicket};
@@ -236,7 +237,8 @@ pub(crate) async fn create(
     let request = exec.request.clone();
     shared.execs.lock().insert(id.clone(), exec);
     let file = id.clone();
-    tokio::task::spawn_blocking(move || -> Result<()> {
+    let saved = tokio::task::spawn_blocking(move || -> Result<()> {
+        failpoints::EXEC_CREATED.check()?;
         crate::shared::private_dir(&path)?;
         let write = || -> std::io::Result<()> {
             use std::io::Write as _;
@@ -245,7 +247,13 @@ pub(crate) async fn create(
         write().map_err(|error| EngineError::system("cannot save the exec", error))
     })
     .await
-    .map_err(|error| EngineError::system("cannot save the exec", error))??;
+    .map_err(|error| EngineError::system("cannot save the exec", error))
+    .and_then(|outcome| outcome);
+    if saved.is_err() {
+        shared.execs.remove(&id);
+    }
+    saved?;
+    failpoints::EXEC_SAVED.pass();
     tell(shared, &record, "exec_create", &request, &id);
     Ok(id)
 }
@@ -291,7 +299,7 @@ pub(crate) async fn start_check(
     let outcome = launch_plan(container, id, &plan, Some((attach, socket.as_fd()))).await;
     match outcome {
         Ok(pid) => shared.execs.set_running(id, pid),
-        Err((code, error)) => {
+        Err(Failed { code, error, .. }) => {
             shared.execs.set(id, Progress::Ended { code });
             return Err(error);
         }
@@ -312,8 +320,7 @@ pub(crate) fn prepare(shared: &Shared, id: &str, request: &ExecStartRequest) -> 
     let exec = shared.execs.get(id)?;
     let container = shared.registry.find(&exec.container)?;
     running(&container)?;
-    let framing = if exec.request.tty || request.tty { Framing::Raw } else { Framing::Multiplexed };
-    Ok(StreamTicket { container: exec.container, exec: Some(id.to_owned()), framing })
+    Ok(StreamTicket { container: exec.container, exec: Some(id.to_owned()), framing: framing(request) })
 }
 
 /// Starts it.
@@ -334,21 +341,24 @@ pub(crate) async fn start(
     if let Some(already) = already {
         let error = EngineError::conflict(format!("exec command {id} {already}"));
         if let Some(client) = client {
-            tell_client(client, &exec.request, error.message()).await;
+            tell_client(client, request.tty, error.message()).await;
         }
         return Err(error);
     }
     shared.execs.set(id, Progress::Starting);
     // Before it runs: a short program's end is told as soon as the shim has seen it.
     tell(shared, &record, "exec_start", &exec.request, id);
-    let outcome = launch(shared, &container, &record, &exec, &request, client).await;
+    let outcome = launch(shared, &container, &record, &exec, &request, client.as_ref()).await;
     match outcome {
         Ok(pid) => {
             shared.execs.set_running(id, pid);
             Ok(())
         }
-        Err((code, error)) => {
+        Err(Failed { code, error, told }) => {
             shared.execs.set(id, Progress::Ended { code });
+            if let Some(client) = client.filter(|_| !told) {
+                tell_client(client, request.tty, error.message()).await;
+            }
             Err(error)
         }
     }
@@ -360,56 +370,80 @@ async fn launch(
     record: &Record,
     exec: &Exec,
     request: &ExecStartRequest,
-    client: Option<ClientStream>,
-) -> std::result::Result<i32, (i32, EngineError)> {
-    let plan = plan(shared, record, &exec.request, request).map_err(|error| (126, error))?;
-    let attach = match &client {
-        Some(client) => {
-            Some((attach_of(&exec.request, client).map_err(|error| (126, error))?, client.socket.as_fd()))
-        }
+    client: Option<&ClientStream>,
+) -> std::result::Result<i32, Failed> {
+    let plan = plan(shared, record, &exec.request, request)?;
+    let attach = match client {
+        Some(client) => Some((attach_of(&exec.request, request, client)?, client.socket.as_fd())),
         None => None,
     };
     launch_plan(container, &exec.id, &plan, attach).await
 }
 
-/// Has the shim start it: the pid; or the exit code that it counts as having, and why.
+/// An exec that could not be started.
+struct Failed {
+    /// What it counts as having exited with.
+    code: i32,
+    error: EngineError,
+    /// The shim has told the client.
+    told: bool,
+}
+
+impl From<EngineError> for Failed {
+    fn from(error: EngineError) -> Self {
+        Self { code: 126, error, told: false }
+    }
+}
+
+/// Has the shim start it: its pid.
 async fn launch_plan(
     container: &Container,
     id: &str,
     plan: &ExecPlan,
     client: Option<(Attach, BorrowedFd<'_>)>,
-) -> std::result::Result<i32, (i32, EngineError)> {
-    let system = |error: &dyn std::fmt::Display| (126, EngineError::system("cannot start the exec", error));
+) -> std::result::Result<i32, Failed> {
+    let system = |error: &dyn std::fmt::Display| {
+        EngineError::system(format!("cannot start the exec in container {}", container.id), error)
+    };
     let shim = container
         .shim()
-        .ok_or_else(|| (126, EngineError::conflict(format!("container {} is not running", container.id))))?;
+        .ok_or_else(|| EngineError::conflict(format!("container {} is not running", container.id)))?;
     let memfd = plan.to_memfd(&[]).map_err(|error| system(&error))?;
     let mut fds = vec![memfd.as_fd()];
     let (attach, socket) = client.unzip();
     fds.extend(socket);
+    failpoints::EXEC_PREPARED.check().map_err(EngineError::from)?;
     let message = Request::Exec { exec_id: id.to_owned(), attach };
     let answer = match shim.send(&message, &fds).await {
         Ok(pending) => pending.answer(START_DEADLINE.min(std::time::Duration::from_secs(30))).await,
         Err(error) => Err(error),
     };
     match answer {
-        Ok((Reply::Started { pid }, _)) => Ok(pid),
-        Ok(_) => Err(system(&"the shim answered nonsense")),
+        Ok((Reply::Started { pid }, _)) => {
+            failpoints::EXEC_STARTED.pass();
+            Ok(pid)
+        }
+        Ok(_) => Err(system(&"the shim answered nonsense").into()),
         Err(ShimError::Refused { exit_code, message }) => {
             let kind =
                 if matches!(exit_code, 126 | 127) { ErrorKind::InvalidParameter } else { ErrorKind::System };
-            Err((exit_code, EngineError::new(kind, message)))
+            Err(Failed { code: exit_code, error: EngineError::new(kind, message), told: true })
         }
-        Err(error) => Err(system(&error)),
+        Err(error) => Err(system(&error).into()),
     }
 }
 
-fn attach_of(request: &ExecCreateRequest, client: &ClientStream) -> Result<Attach> {
+/// Framed as the start asks for, whatever the exec has: clients read what they asked for last.
+fn framing(start: &ExecStartRequest) -> Framing {
+    if start.tty { Framing::Raw } else { Framing::Multiplexed }
+}
+
+fn attach_of(request: &ExecCreateRequest, start: &ExecStartRequest, client: &ClientStream) -> Result<Attach> {
     Ok(Attach {
         stdin: request.attach_stdin,
         stdout: request.attach_stdout,
         stderr: request.attach_stderr,
-        framing: if request.tty { Framing::Raw } else { Framing::Multiplexed },
+        framing: framing(start),
         detach_keys: detach_keys::for_client(Some(&request.detach_keys), request.tty)?,
         early_input: client.early_input.clone(),
     })
@@ -468,10 +502,10 @@ fn plan(
 }
 
 /// Writes an error to a client whose stream was taken over already, as Docker does.
-async fn tell_client(client: ClientStream, request: &ExecCreateRequest, message: &str) {
+async fn tell_client(client: ClientStream, raw: bool, message: &str) {
     let text = format!("{message}\r\n").into_bytes();
     let mut bytes = Vec::with_capacity(text.len() + 8);
-    if !request.tty {
+    if !raw {
         bytes.extend([1, 0, 0, 0]);
         bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
     }

@@ -14,6 +14,7 @@
 //! - [`events`]: the event bus; [`signals`], [`detach_keys`], [`names`], [`time`], [`log_config`]: words and what they mean
 //! - [`health`]: health checks and what follows from their results
 //! - [`host`]: what this host can do; [`pipe`]: streams for code that blocks
+//! - [`failpoints`]: where a test makes an engine die
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
 //! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `stats` are the operations;
@@ -38,6 +39,7 @@ pub mod error;
 pub mod events;
 mod exec;
 mod export;
+pub mod failpoints;
 mod files;
 mod gate;
 pub mod health;

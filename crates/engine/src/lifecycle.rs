@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::container::{Command, Container, Snapshot};
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::failpoints;
 use crate::params::{RemoveOptions, WaitCondition};
 use crate::shared::Shared;
 use crate::signals;
@@ -108,6 +109,7 @@ pub(crate) async fn destroy(shared: &Shared, container: &Arc<Container>) -> Resu
         Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
         _ => {}
     }
+    failpoints::STOP_KILLED.pass();
     if matches!(container.record().state, State::Paused(_)) {
         thaw(shared, container).await;
     }
@@ -169,6 +171,7 @@ pub(crate) async fn stop(
         None => signals::parse(&record.config.stop_signal)?,
     };
     container.ask(Command::Stopping).await?;
+    failpoints::STOP_MARKED.check()?;
     if container.record().state.run().is_none() {
         let kind =
             if matches!(record.state, State::Restarting(_)) { None } else { Some(ErrorKind::NotModified) };
@@ -182,12 +185,14 @@ pub(crate) async fn stop(
     shared.events.publish(container_event(&record, "kill", &[("signal", signal.to_string())]));
     // A process that ended in this moment is what was wanted.
     let _ = send(shared, container, signal).await;
+    failpoints::STOP_SIGNALLED.pass();
     let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
     if !stopped_in(container, patience).await {
         shared.events.publish(container_event(&record, "kill", &[("signal", signals::KILL.to_string())]));
         destroy(shared, container).await?;
     }
     shared.events.publish(container_event(&record, "stop", &[]));
+    failpoints::STOP_ENDED.pass();
     Ok(())
 }
 
@@ -233,6 +238,7 @@ pub(crate) async fn remove(
             destroy(shared, container).await?;
         }
     }
+    failpoints::REMOVE_STOPPED.check()?;
     let outcome = container.ask(|reply| Command::Remove(options, reply)).await;
     match outcome {
         // `--rm` was faster.

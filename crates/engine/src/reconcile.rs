@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use runtime::cgroup::Cgroup;
 use shim::protocol::{Exit, ProcessState, Reply};
 use tokio::sync::mpsc;
 
@@ -14,6 +15,7 @@ use crate::container::{Command, Container};
 use crate::error::{EngineError, Result};
 use crate::events::now;
 use crate::exec;
+use crate::failpoints;
 use crate::health::Health;
 use crate::record::Record;
 use crate::restart;
@@ -61,10 +63,12 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<()> {
         // A failed task has logged why; its container is out of the way, the others are not.
         let _ = task.await;
     }
+    failpoints::RECONCILE_ADOPTED.pass();
     let sweeper = Arc::clone(shared);
     tokio::task::spawn_blocking(move || sweep(&sweeper, &known))
         .await
         .map_err(|error| EngineError::system("cannot sweep", error))?;
+    failpoints::RECONCILE_SWEPT.pass();
     start_by_policy(shared);
     Ok(())
 }
@@ -83,6 +87,7 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
         (false, _) if run_dir.exists() => Some(look(&shared, &record, &run_dir).await),
         (false, _) => None,
     };
+    failpoints::RECONCILE_LOOKED.pass();
     let mut record = record;
     let mut alive = None;
     match finding {
@@ -93,6 +98,7 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
                 record.state =
                     State::Running(Run { pid, started_at: now(), finished_at: record.state.finished_at() });
             }
+            record.state = as_frozen(&shared, &record);
             alive = Some((client, events, shim_pid));
         }
         Some(Finding::Over { exit, error }) => {
@@ -123,6 +129,7 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
     if let Err(error) = shared.store.put(Arc::new(record.clone())).await {
         tracing::error!(container = %record.id, %error, "cannot save what was found out at start");
     }
+    failpoints::RECONCILE_SAVED.pass();
     let init_pid = record.state.run().map(|run| run.pid);
     let id = record.id.clone();
     let (container, commands) = Container::new(record);
@@ -144,6 +151,21 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
             tracing::warn!(container = %id, %error, "cannot remove a container that ended");
         }
     }
+}
+
+/// A pause, or its end, is in the kernel before it is in the record: the kernel is right.
+fn as_frozen(shared: &Shared, record: &Record) -> State {
+    let cgroup = shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
+    let event = match Cgroup::open(&cgroup).is_frozen() {
+        Ok(true) => Event::Paused,
+        Ok(false) => Event::Resumed,
+        Err(error) => {
+            tracing::debug!(container = %record.id, %error, "cannot find out whether it is paused");
+            return record.state.clone();
+        }
+    };
+    // One that is so already does not become so.
+    record.state.next(event).unwrap_or_else(|_| record.state.clone())
 }
 
 /// Asks the shim, then the disk.

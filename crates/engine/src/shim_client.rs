@@ -13,7 +13,7 @@ use std::time::Duration;
 use shim::protocol::{Event, FromShim, MAJOR, MINOR, Received, Reply, Request};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long anything but a start may take. A shim that is stopped never answers; nobody waits for it longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
@@ -68,6 +68,7 @@ pub(crate) struct ShimClient {
     socket: AsyncFd<OwnedFd>,
     sequence: AtomicU32,
     waiting: Waiting,
+    ended: Notify,
 }
 
 impl ShimClient {
@@ -82,6 +83,7 @@ impl ShimClient {
             socket: watch(socket)?,
             sequence: AtomicU32::new(1),
             waiting: Mutex::new(Some(HashMap::new())),
+            ended: Notify::new(),
         });
         tokio::spawn(read(Arc::clone(&client), pidfd, events));
         Ok(client)
@@ -124,6 +126,17 @@ impl ShimClient {
     /// The connection has ended.
     pub(crate) fn is_gone(&self) -> bool {
         self.lock().is_none()
+    }
+
+    /// Waits until the connection has ended, which it does with the shim.
+    pub(crate) async fn gone(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.is_gone() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Says hello and learns how everything stands.
@@ -174,6 +187,7 @@ async fn read(client: Arc<ShimClient>, pidfd: Option<OwnedFd>, events: mpsc::Unb
     }
     // Dropping the senders tells everyone who waits.
     *client.lock() = None;
+    client.ended.notify_waiters();
     // The owner may have gone first.
     let _ = events.send(ShimEvent::Gone);
     if let Some(pidfd) = pidfd {
@@ -204,7 +218,9 @@ async fn reap(pidfd: OwnedFd) {
     let Ok(pidfd) = watch(pidfd) else { return };
     if pidfd.readable().await.is_ok() {
         // Somebody else cannot have reaped it: it is this process's own child.
-        let _ = shim::spawn::reap(pidfd.get_ref().as_fd());
+        if let Ok(Some(code @ 1..)) = shim::spawn::reap(pidfd.get_ref().as_fd()) {
+            tracing::warn!(code, "a shim was killed, or has failed");
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::container::{Command, Container};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::{event, now};
+use crate::failpoints;
 use crate::gate;
 use crate::health::Health;
 use crate::modes::{self, Mode, NetworkMode};
@@ -38,6 +39,9 @@ pub(crate) struct Ending {
     /// What people should know; empty: nothing.
     pub(crate) error: String,
 }
+
+/// How long a shim may take to leave by itself after a start that failed.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The task's own state.
 pub(crate) struct Supervisor {
@@ -166,17 +170,8 @@ impl Supervisor {
         let launched = self.launch(&record).await;
         ready::refill(&self.shared);
         match launched {
-            Ok(started) => {
-                let mut changed = Record::clone(&record);
-                changed.state = record
-                    .state
-                    .next(Event::Started { pid: started.pid, at: now() })
-                    .map_err(|denied| denied_error(&record, denied))?;
-                changed.stopped_by_user = false;
-                changed.written_files = started.written_files;
-                changed.boot_id.clone_from(&self.shared.host.boot_id);
-                changed.health = checks::at_start(&record);
-                self.save(changed, false).await?;
+            Ok(()) => {
+                failpoints::START_SAVED.pass();
                 self.start_checks(Instant::now());
                 self.tell("start", &[]);
                 Ok(())
@@ -204,15 +199,64 @@ impl Supervisor {
         }
     }
 
-    /// Runs the shim and the program.
-    async fn launch(&mut self, record: &Arc<Record>) -> std::result::Result<Started, LaunchError> {
+    /// Runs the shim and the program, and saves that it runs. After an error nothing of it is left.
+    async fn launch(&mut self, record: &Arc<Record>) -> std::result::Result<(), LaunchError> {
         let joins = self.joins(record)?;
         let (shared, owned) = (Arc::clone(&self.shared), Arc::clone(record));
         let prepared = tokio::task::spawn_blocking(move || start::prepare(&shared, &owned, joins))
             .await
             .map_err(|error| EngineError::system("cannot prepare the start", error))??;
-        let Shim { client, events, pid: shim_pid } = ready::shim_for(&self.shared, &record.id).await?;
+        failpoints::START_PREPARED.check().map_err(EngineError::from)?;
+        let shim = ready::shim_for(&self.shared, &record.id).await?;
+        let Shim { client, events, pid: shim_pid } = shim;
         self.shim = Some(events);
+        let outcome = match self.drive(&client, shim_pid, &prepared).await {
+            Ok(pid) => self.save_started(record, pid, prepared).await.map_err(LaunchError::from),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            self.undo(record, &client, shim_pid).await;
+        }
+        outcome
+    }
+
+    async fn save_started(&self, record: &Record, pid: i32, prepared: start::Prepared) -> Result<()> {
+        failpoints::START_RUNNING.check()?;
+        let mut changed = Record::clone(record);
+        changed.state = record
+            .state
+            .next(Event::Started { pid, at: now() })
+            .map_err(|denied| denied_error(record, denied))?;
+        changed.stopped_by_user = false;
+        changed.written_files = prepared.written_files;
+        changed.boot_id.clone_from(&self.shared.host.boot_id);
+        changed.health = checks::at_start(record);
+        self.save(changed, false).await
+    }
+
+    /// A start went wrong half-way. A shim that refused has cleared up and leaves; one that has died, does not answer,
+    /// or has started what must not run, has not.
+    async fn undo(&self, record: &Record, shim: &ShimClient, shim_pid: i32) {
+        if tokio::time::timeout(FAREWELL, shim.gone()).await.is_err()
+            && let Some(pid) = rustix::process::Pid::from_raw(shim_pid)
+        {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = tokio::time::timeout(DEADLINE, shim.gone()).await;
+        }
+        let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
+        // It warns of what it cannot clear.
+        let _ = tokio::task::spawn_blocking(move || clear_cgroup(&cgroup)).await;
+    }
+
+    /// Has a shim start the program: the pid of that.
+    async fn drive(
+        &self,
+        client: &Arc<ShimClient>,
+        shim_pid: i32,
+        prepared: &start::Prepared,
+    ) -> std::result::Result<i32, LaunchError> {
+        failpoints::START_SHIM.check().map_err(EngineError::from)?;
         // All at once: the shim answers in order, and nothing has to be done between the steps.
         let hello = client
             .send(&Request::Hello { major: shim::protocol::MAJOR, minor: shim::protocol::MINOR }, &[])
@@ -220,12 +264,13 @@ impl Supervisor {
             .map_err(LaunchError::shim)?;
         let created =
             client.send(&Request::Create, &[prepared.plan.as_fd()]).await.map_err(LaunchError::shim)?;
-        for waiting in self.container.connect(Arc::clone(&client), shim_pid) {
+        for waiting in self.container.connect(Arc::clone(client), shim_pid) {
             let request = Request::Attach { target: Target::Init, attach: waiting.attach };
             // One client's trouble is not the container's.
             let _ = client.send(&request, &[waiting.socket.as_fd()]).await;
         }
         let started = client.send(&Request::Start, &[]).await.map_err(LaunchError::shim)?;
+        failpoints::START_ASKED.check().map_err(EngineError::from)?;
         hello.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
         let (reply, _) = created.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
         let Reply::Created { pid } = reply else {
@@ -239,7 +284,7 @@ impl Supervisor {
             self.container.set_init(pidfd);
         }
         started.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
-        Ok(Started { pid, written_files: prepared.written_files })
+        Ok(pid)
     }
 
     /// Host pids of the containers whose namespaces this one joins.
@@ -314,6 +359,7 @@ impl Supervisor {
 
     /// A run is over.
     async fn ended(&mut self, ending: Ending) {
+        failpoints::EXIT_HEARD.pass();
         let record = self.container.record();
         self.container.disconnect();
         self.stop_checks();
@@ -348,6 +394,7 @@ impl Supervisor {
         } else if let Err(error) = self.save(changed, true).await {
             tracing::error!(container = %record.id, %error, "cannot save an exit");
         }
+        failpoints::EXIT_SAVED.pass();
         if exit.oom_killed {
             self.tell("oom", &[]);
         }
@@ -358,6 +405,7 @@ impl Supervisor {
             return;
         }
         self.remove_run_dir().await;
+        failpoints::EXIT_CLEARED.pass();
         self.restart_at = restart.map(|delay| Instant::now() + delay);
     }
 
@@ -390,19 +438,17 @@ impl Supervisor {
             self.stop_checks();
         }
         let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
-        let outcome = tokio::task::spawn_blocking(move || {
-            let cgroup = Cgroup::open(&cgroup);
-            if freeze { cgroup.freeze() } else { cgroup.thaw() }
-        })
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|outcome| outcome)
-        .map_err(|error| {
-            EngineError::system(
-                format!("cannot {} container {}", if freeze { "pause" } else { "unpause" }, record.id),
-                error,
-            )
-        });
+        let path = cgroup.clone();
+        let outcome = tokio::task::spawn_blocking(move || set_frozen(&path, freeze))
+            .await
+            .map_err(std::io::Error::other)
+            .and_then(|outcome| outcome)
+            .map_err(|error| {
+                EngineError::system(
+                    format!("cannot {} container {}", if freeze { "pause" } else { "unpause" }, record.id),
+                    error,
+                )
+            });
         let mut changed = Record::clone(&record);
         if outcome.is_ok() {
             changed.state = state;
@@ -413,7 +459,11 @@ impl Supervisor {
             self.start_checks(checks::started(run.pid).unwrap_or_else(Instant::now));
         }
         outcome?;
-        self.save(changed, false).await?;
+        if let Err(error) = self.save(changed, false).await {
+            // The record says the opposite, and so must the kernel.
+            let _ = tokio::task::spawn_blocking(move || set_frozen(&cgroup, !freeze)).await;
+            return Err(error);
+        }
         self.tell(if freeze { "pause" } else { "unpause" }, &[]);
         Ok(())
     }
@@ -422,6 +472,7 @@ impl Supervisor {
         let record = self.container.record();
         let old = format!("/{}", record.name);
         self.save(Record { name, ..Record::clone(&record) }, false).await?;
+        failpoints::RENAME_SAVED.pass();
         self.tell("rename", &[("oldName", old)]);
         Ok(())
     }
@@ -437,7 +488,11 @@ impl Supervisor {
         if record.state.run().is_some() {
             let resources = change.resources(&host_config).map_err(frame)?;
             let cgroup = self.shared.layout.cgroup(&record.id, &record.host_config.cgroup_parent);
-            tokio::task::spawn_blocking(move || Cgroup::open(&cgroup).update(&resources))
+            let apply = move || -> std::io::Result<()> {
+                Cgroup::open(&cgroup).update(&resources)?;
+                Ok(failpoints::UPDATE_APPLIED.check()?)
+            };
+            tokio::task::spawn_blocking(apply)
                 .await
                 .map_err(std::io::Error::other)
                 .and_then(|outcome| outcome)
@@ -452,6 +507,7 @@ impl Supervisor {
     async fn remove(&mut self) -> Result<()> {
         let record = self.remove_row().await?;
         self.remove_files(&record).await;
+        failpoints::REMOVE_FILES.pass();
         self.container.publish(|snapshot| snapshot.removed = true);
         Ok(())
     }
@@ -476,6 +532,7 @@ impl Supervisor {
         // A writer that does not leave writes into files that are gone, which harms nobody.
         let _closed = self.container.gate().close(Duration::ZERO).await.ok();
         self.shared.store.delete(&record.id).await?;
+        failpoints::REMOVE_ROW.pass();
         self.shared.registry.remove(&record.id, &record.name);
         self.container.drop_waiting();
         self.shared.execs.forget(&record.id);
@@ -508,14 +565,31 @@ impl Supervisor {
 
 fn remove_dirs(shared: &Shared, id: &str) -> std::io::Result<()> {
     let dir = shared.layout.container(id);
-    for path in [shared.layout.run_dir(id), dir.root().to_owned()] {
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
+    remove_dir(&shared.layout.run_dir(id))?;
+    failpoints::REMOVE_RUN_DIR.check()?;
+    remove_dir(dir.root())?;
     let used_by = |image: &images::ImageId| shared.image_user(image);
     shared.images.collect(&used_by).map_err(std::io::Error::other)
+}
+
+/// Stops a cgroup's tasks or lets them run. After an error they are as before.
+fn set_frozen(cgroup: &str, frozen: bool) -> std::io::Result<()> {
+    let cgroup = Cgroup::open(cgroup);
+    let set = |frozen| if frozen { cgroup.freeze() } else { cgroup.thaw() };
+    let point = if frozen { failpoints::PAUSE_FROZEN } else { failpoints::PAUSE_THAWED };
+    set(frozen)?;
+    if let Err(injected) = point.check() {
+        set(!frozen)?;
+        return Err(injected.into());
+    }
+    Ok(())
+}
+
+fn remove_dir(path: &std::path::Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Looks for the exit record; without one the shim was killed, and what it left is cleared away.
@@ -593,11 +667,6 @@ fn denied_error(record: &Record, Denied(why): Denied) -> EngineError {
         "is already paused" => EngineError::conflict(format!("Container {} {why}", record.id)),
         _ => EngineError::conflict(format!("container {} {why}", record.id)),
     }
-}
-
-struct Started {
-    pid: i32,
-    written_files: BTreeMap<String, String>,
 }
 
 /// A failed launch, and what `docker run` exits with.

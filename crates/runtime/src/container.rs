@@ -14,6 +14,7 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::cgroup::Cgroup;
 use crate::channel::{self, Command, Report};
 use crate::error::{During, StartError};
+use crate::failpoints;
 use crate::init::{self, Setup};
 use crate::namespaces::{Joins, write_mappings};
 use crate::plan::Plan;
@@ -134,8 +135,11 @@ pub fn create_with(request: InitRequest<'_>, options: &CreateOptions<'_>) -> Res
     if let Some(Report::Failed(error)) = early.into_iter().next() {
         return Err(error);
     }
+    let step = || "set the container's process up".to_owned();
+    failpoints::CREATE_CLONED.check().during(step)?;
     let guide = Guide { plan: &plan, child: &child, channel: ours.as_fd(), hooks: options.hooks };
     let console = guide.see_through(wait_first)?;
+    failpoints::CREATE_SET_UP.check().during(step)?;
     let Child { pid, pidfd } = child.finish();
     Ok(Init { pid, pidfd, console, warnings, gate: ours })
 }

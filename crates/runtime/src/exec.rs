@@ -15,6 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::channel::{self, Report};
 use crate::container::{Entrance, Stdio, Unfinished, await_sibling, set_oom_score};
 use crate::error::{During, Phase, StartError};
+use crate::failpoints;
 use crate::identity;
 use crate::namespaces::become_root;
 use crate::plan::ProcessPlan;
@@ -84,6 +85,7 @@ pub fn exec_with(request: ExecRequest<'_>, preserve_fds: u32) -> Result<ExecProc
         spawn(&args, |forked| joining.transient(&forked)).during(|| "start a process".to_owned())?;
     drop(theirs);
     let (child, early) = await_sibling(Unfinished::new(transient), ours.as_fd())?;
+    failpoints::EXEC_CLONED.check().during(|| "set the process up".to_owned())?;
     let console = until_running(&child, ours.as_fd(), early)?;
     let Child { pid, pidfd } = child.finish();
     Ok(ExecProcess { pid, pidfd, console })

@@ -9,6 +9,7 @@
 //! - [`cgroup`]: limits, freezing, killing and accounting on cgroup v1, hybrid and v2
 //! - [`seccomp`]: compile a filter to a BPF program
 //! - [`users`]: Docker's `user[:group]` strings, resolved in a container's root
+//! - [`failpoints`]: where a test makes a start die
 //! - [`error`]: [`StartError`], which says what failed on what, in the words clients look for
 //!
 //! Inside, in the order in which a start passes them: `plan` (pure: what will be done; with `mount_options`),
@@ -27,6 +28,7 @@ mod copy_up;
 mod devices;
 pub mod error;
 pub mod exec;
+pub mod failpoints;
 mod hooks;
 mod identity;
 mod init;

@@ -22,7 +22,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints the list of failpoints, in place of everything else.
+const LIST_FAILPOINTS: &str = "--list-failpoints";
+
 fn run() -> io::Result<()> {
+    let points = [shim::failpoints::ALL, runtime::failpoints::ALL];
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == LIST_FAILPOINTS) {
+        return points.concat().iter().try_for_each(|point| writeln!(io::stdout(), "{point}"));
+    }
+    // The daemon has looked whether there are such points.
+    failpoints::arm_own(&points).map_err(io::Error::other)?;
     let control = rustix::stdio::stdin().try_clone_to_owned()?;
     if socket_type(&control).ok() != Some(SocketType::SEQPACKET) {
         return Err(io::Error::other("this program is started by the corten daemon, not by hand"));

@@ -78,7 +78,10 @@ pub fn spawn(executable: BorrowedFd<'_>, name: &str) -> io::Result<Spawned> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     let name = CString::new(name).map_err(io::Error::other)?;
     let arguments = [c"corten-shim", name.as_c_str()];
-    let environment = [c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
+    let armed = failpoints::armed().map(|text| CString::new(format!("{}={text}", failpoints::VARIABLE)));
+    let armed = armed.transpose().map_err(io::Error::other)?;
+    let mut environment = vec![c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
+    environment.extend(armed.as_deref());
     let stdio = [theirs.as_fd(), null.as_fd(), null.as_fd()];
     let child = spawn_detached(executable, &arguments, &environment, stdio)?;
     Ok(Spawned { pid: child.pid, pidfd: child.pidfd, socket: ours })

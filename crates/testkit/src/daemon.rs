@@ -19,6 +19,14 @@ impl Daemon {
     /// Starts the daemon in the sandbox and waits until it answers.
     #[track_caller]
     pub(crate) fn start(sandbox: &Sandbox, flags: &str) -> Self {
+        let (daemon, up) = Self::launch(sandbox, flags, None);
+        assert!(up, "the daemon did not come up\n{}", log_of(sandbox));
+        daemon
+    }
+
+    /// The same with a failpoint armed, and whether it answers or has ended before.
+    #[track_caller]
+    pub(crate) fn launch(sandbox: &Sandbox, flags: &str, failpoint: Option<&str>) -> (Self, bool) {
         for name in binaries::NAMES {
             binaries::program(name);
         }
@@ -33,6 +41,7 @@ impl Daemon {
         );
         let mut command = sandbox.command(&line);
         command.process_group(0).stdin(Stdio::null());
+        command.envs(failpoint.map(|armed| ("CORTEN_FAIL", armed)));
         command.stdout(log.try_clone().expect("duplicate of the log")).stderr(log);
         let mut child = command.spawn().expect("nsenter of util-linux");
         let mut ended = None;
@@ -41,9 +50,12 @@ impl Daemon {
             ended.is_some()
                 || http::request(&sandbox.socket(), "GET", "/_ping", None).is_ok_and(|a| a.status == 200)
         });
-        let daemon = Self { child };
-        assert!(up && ended.is_none(), "the daemon did not come up ({ended:?})\n{}", log_of(sandbox));
-        daemon
+        (Self { child }, up && ended.is_none())
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -169,6 +169,20 @@ impl Host {
         self.daemon = Some(Daemon::start(&self.sandbox, &self.flags));
     }
 
+    /// Starts the daemon with `CORTEN_FAIL` as given; whether it answers or has ended before.
+    #[track_caller]
+    pub fn start_daemon_armed(&mut self, failpoint: &str) -> bool {
+        assert!(self.daemon.is_none(), "the daemon is running");
+        let (daemon, up) = Daemon::launch(&self.sandbox, &self.flags, Some(failpoint));
+        self.daemon = Some(daemon);
+        up
+    }
+
+    /// Whether the daemon that was started last still runs.
+    pub fn daemon_is_running(&mut self) -> bool {
+        self.daemon.as_mut().is_some_and(Daemon::is_running)
+    }
+
     /// Stops the daemon by SIGTERM and starts it again.
     #[track_caller]
     pub fn restart_daemon(&mut self) {
@@ -238,9 +252,10 @@ impl Host {
         path
     }
 
-    /// Removes the test's containers and images, and compares with what there was before.
-    fn check(&mut self) {
-        let Some(before) = self.before.take() else { return };
+    /// Removes the test's containers and images, and compares with what there was before; the host stays.
+    #[track_caller]
+    pub fn check_leaks(&mut self) {
+        let Some(before) = self.before.clone() else { return };
         // Another engine behind the name `corten` shows whether a test expects the right thing; what it leaves
         // behind is its own business.
         if std::env::var_os("CORTEN_TEST_LEAKS").is_some_and(|check| check == "off") {
@@ -257,6 +272,18 @@ impl Host {
         if let Err(leaks) = before.settle(&self.scope(), TEARDOWN) {
             panic!("something is left of this test, with its containers and images removed:\n{leaks}");
         }
+    }
+
+    /// Removes everything without a look at what is left: for a host on which something has failed already.
+    pub fn abandon(mut self) {
+        self.before = None;
+        self.kill_daemon();
+    }
+
+    /// The last check, after which the host is of no more use.
+    fn check(&mut self) {
+        self.check_leaks();
+        let Some(before) = self.before.take().filter(|_| self.daemon.is_some()) else { return };
         self.stop_daemon();
         // Whatever the daemon itself keeps open for its next use goes with it.
         if let Err(leaks) = before.settle(&self.scope(), TEARDOWN) {

@@ -157,6 +157,15 @@ impl Cgroup {
         }
     }
 
+    /// Whether it was frozen, and not let run since.
+    pub fn is_frozen(&self) -> io::Result<bool> {
+        match &self.host.layout {
+            Layout::V1(_) => v1::is_frozen(&self.host, &self.path),
+            Layout::V2(mount) => v2::is_frozen(mount, &self.path),
+            Layout::Nothing => Ok(false),
+        }
+    }
+
     /// Kills every process in it and below, also when frozen, also against a fork bomb. Returns when all have the
     /// signal; [`Self::remove`] waits for their end.
     pub fn kill(&self) -> io::Result<()> {

@@ -352,6 +352,11 @@ pub(super) fn freeze(host: &Host, path: &str, patience: Duration) -> io::Result<
     })
 }
 
+/// Frozen itself, not by a cgroup above.
+pub(super) fn is_frozen(host: &Host, path: &str) -> io::Result<bool> {
+    Ok(freezer(host, path)?.read("freezer.self_freezing")?.trim() == "1")
+}
+
 /// Tasks that are born while others freeze are caught by writing again; a task in an uninterruptible wait cannot be.
 fn freeze_directory(directory: &Directory, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use ::failpoints::Injected;
 use linux::mount::{OverlayOptions, overlay};
 use linux::socket::listen_packets;
 use oci::runtime::{Capabilities, Process, Resources, Spec};
@@ -14,6 +15,7 @@ use rustix::fs::{AtFlags, unlinkat};
 
 use super::network::PreparedNetwork;
 use super::stdio::{self, Ends};
+use crate::failpoints;
 use crate::plan::{ExecPlan, Loaded, Plan, Rootfs};
 use crate::record::ExitRecord;
 use crate::spawn::SOCKET;
@@ -35,6 +37,12 @@ impl Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self { exit_code: error.exit_code(), message: error.to_string() }
+    }
+}
+
+impl From<Injected> for Failure {
+    fn from(injected: Injected) -> Self {
+        Self::new(injected.to_string())
     }
 }
 
@@ -89,6 +97,7 @@ impl Container {
         ExitRecord::remove_in(run_dir.as_fd()).map_err(doing("remove the last exit record"))?;
         let listener = listen_packets(run_dir.as_fd(), SOCKET)
             .map_err(doing(&format!("listen in {}", plan.run_dir.display())))?;
+        failpoints::CREATE_LISTENING.check()?;
         let seccomp = program(seccomp, plan.seccomp_flags);
         let mut cgroup = None;
         let mut made = make(&plan, seccomp.as_ref(), &mut cgroup);
@@ -220,6 +229,7 @@ struct Made {
 /// when something fails after it.
 fn make(plan: &Plan, seccomp: Option<&Program>, made_cgroup: &mut Option<Cgroup>) -> Result<Made, Failure> {
     let root = open_root(&plan.rootfs)?;
+    failpoints::CREATE_ROOT.check()?;
     let mut spec = plan.spec.clone();
     let mut process = spec.process.take().ok_or_else(|| Failure::new("the plan has no process"))?;
     identify(&mut process, root.as_fd(), &plan.user, &plan.groups)?;
@@ -231,6 +241,7 @@ fn make(plan: &Plan, seccomp: Option<&Program>, made_cgroup: &mut Option<Cgroup>
         let resources = linux.and_then(|linux| linux.resources.as_ref()).unwrap_or(&none);
         let cgroup = Cgroup::create(path, resources).map_err(doing(&format!("create cgroup {path}")))?;
         *made_cgroup = Some(cgroup);
+        failpoints::CREATE_CGROUP.check()?;
     }
     let rootfs = match &plan.rootfs {
         Rootfs::Overlay { .. } => runtime::Rootfs::Detached(root.as_fd()),
@@ -244,6 +255,7 @@ fn make(plan: &Plan, seccomp: Option<&Program>, made_cgroup: &mut Option<Cgroup>
         seccomp,
         cgroup: made_cgroup.as_ref(),
     })?;
+    failpoints::CREATE_READY.check()?;
     Ok(Made { root, init, ends, spec })
 }
 

@@ -7,6 +7,7 @@ use rustix::process::{WaitOptions, wait};
 use super::client::Client;
 use super::process::{Phase, exit_code};
 use super::{INIT, Supervisor, log};
+use crate::failpoints;
 use crate::protocol::{Event, Exit, Target};
 use crate::record::ExitRecord;
 
@@ -85,6 +86,7 @@ impl Supervisor {
             }
             self.ended_execs.push_back((exec_id.clone(), exit));
         }
+        failpoints::EXEC_ENDED.pass();
         self.tell(&Event::Exited { target, exit });
         self.close_clients(number);
     }
@@ -120,6 +122,7 @@ impl Supervisor {
 
     fn end_init(&mut self) {
         self.end_other_execs();
+        failpoints::EXIT_REAPED.pass();
         let Some(process) = self.processes.get_mut(&INIT) else { return };
         let Phase::Ended { mut exit, .. } = process.phase else { return };
         process.phase = Phase::Told(exit);
@@ -132,12 +135,15 @@ impl Supervisor {
             let record = ExitRecord { exit, sure: true };
             // Without a record the daemon finds out otherwise; there is nobody else to tell it to.
             let _ = record.write_in(container.run_dir());
+            failpoints::EXIT_RECORDED.pass();
             container.remove();
         }
         self.init_exit = Some(exit);
         self.listener = None;
         self.processes.clear();
+        failpoints::EXIT_REMOVED.pass();
         self.tell(&Event::Exited { target: Target::Init, exit });
+        failpoints::EXIT_TOLD.pass();
         let clients: Vec<u32> = self.clients.values().map(|client| client.process).collect();
         for process in clients {
             self.close_clients(process);

@@ -10,6 +10,7 @@ use super::process::{Phase, Process};
 use super::stdio::Ends;
 use super::{INIT, LARGE_READ, Supervisor};
 use crate::codec::sequence_of;
+use crate::failpoints;
 use crate::plan::{ExecPlan, Plan};
 use crate::protocol::{
     Attach, Framing, MAJOR, MAX_PACKET, MINOR, ProcessState, Received, Reply, Request, Target,
@@ -156,6 +157,7 @@ impl Supervisor {
             Log::open(log).map_err(|error| Failure::new(format!("open log {}: {error}", path.display())))
         });
         let log = log.transpose()?;
+        failpoints::CREATE_PLANNED.check()?;
         // One that waited was called otherwise.
         rustix::thread::set_name(super::NAME)
             .map_err(|error| Failure::new(format!("set our name: {error}")))?;
@@ -186,6 +188,7 @@ impl Supervisor {
             self.abandon();
             return Err(failure);
         }
+        failpoints::START_RUNNING.pass();
         if let Some(process) = self.processes.get_mut(&INIT) {
             process.phase = Phase::Running;
         }
@@ -269,6 +272,7 @@ impl Supervisor {
                 container.dissolve(scope);
             }
         })?;
+        failpoints::EXEC_RUNNING.pass();
         let pid = started.pid;
         // Nobody else will ever type: its input is at its end from the start.
         let typed = client.as_ref().is_some_and(|(attach, _)| attach.stdin);
