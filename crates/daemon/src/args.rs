@@ -42,6 +42,12 @@ pub(crate) struct Args {
     /// Log option of containers that name none: max-size=SIZE, max-file=N (can be repeated)
     #[arg(long = "log-opt", value_name = "KEY=VALUE")]
     pub(crate) log_opts: Vec<String>,
+    /// Give containers an init process that reaps and hands signals on
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// Resource limit of containers that do not set it themselves (can be repeated)
+    #[arg(long = "default-ulimit", value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) default_ulimits: Vec<String>,
     /// Label of this daemon, shown by info (can be repeated)
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<String>,

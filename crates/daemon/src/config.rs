@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use engine::params::Ulimit;
 use serde::Deserialize;
 
 use crate::tolerated::{self, Unsupported};
@@ -39,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) tls: Option<bool>,
     /// Task limit of containers that name none; 0 or less: none.
     pub(crate) pids_limit: Option<i64>,
+    /// Containers that say nothing of it get an init process.
+    pub(crate) init: bool,
+    /// Resource limits of containers that do not set these themselves, by name.
+    pub(crate) default_ulimits: BTreeMap<String, Ulimit>,
     /// Seconds between the stop signal and SIGKILL of containers that name none.
     pub(crate) stop_timeout: Option<u64>,
     /// Largest unpacked layer, in bytes.

@@ -103,6 +103,8 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
             stop_timeout: settings.stop_timeout,
             max_layer_size: settings.max_layer_size,
             cgroup_root: settings.cgroup_root,
+            init: settings.init,
+            default_ulimits: settings.default_ulimits.clone(),
             ready_shims: settings.ready_shims,
             labels: settings.labels,
         });

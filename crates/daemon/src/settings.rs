@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use engine::params::Ulimit;
 use tracing::Level;
 
 use crate::args::{Args, CalledAs};
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) log_options: BTreeMap<String, String>,
     pub(crate) labels: Vec<String>,
     pub(crate) pids_limit: Option<i64>,
+    pub(crate) init: bool,
+    pub(crate) default_ulimits: Vec<Ulimit>,
     pub(crate) stop_timeout: u64,
     pub(crate) max_layer_size: Option<u64>,
     pub(crate) cgroup_root: Option<String>,
@@ -61,6 +64,10 @@ pub(crate) enum SettingsError {
     LogLevel(String),
     #[error("invalid {what} {value:?}: expected KEY=VALUE")]
     Pair { what: &'static str, value: String },
+    #[error("invalid default ulimit {0:?}: expected NAME=SOFT[:HARD], with numbers, -1 for no limit")]
+    Ulimit(String),
+    #[error("invalid default ulimit: {0}")]
+    UlimitName(String),
     #[error("{what} must be an absolute path, not {path:?}")]
     Relative { what: &'static str, path: PathBuf },
 }
@@ -97,6 +104,8 @@ impl Settings {
             log_options,
             labels,
             pids_limit: (pids_limit > 0).then_some(pids_limit),
+            init: args.init || config.init,
+            default_ulimits: ulimits(&args.default_ulimits, config.default_ulimits)?,
             stop_timeout: config.stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT),
             max_layer_size: config.max_layer_size,
             cgroup_root: config.cgroup_root,
@@ -165,6 +174,29 @@ fn pair(what: &'static str, text: &str) -> Result<(String, String), SettingsErro
     }
 }
 
+/// The flags' limits over the file's.
+fn ulimits(flags: &[String], file: BTreeMap<String, Ulimit>) -> Result<Vec<Ulimit>, SettingsError> {
+    let mut limits = file;
+    for text in flags {
+        let limit = ulimit(text).ok_or_else(|| SettingsError::Ulimit(text.clone()))?;
+        limits.insert(limit.name.clone(), limit);
+    }
+    // In the file the key is the name; the field may be left out.
+    let named = limits.into_iter().map(|(name, limit)| Ulimit { name, ..limit });
+    named
+        .map(|limit| match engine::resources::check_ulimit(&limit) {
+            Ok(()) => Ok(limit),
+            Err(error) => Err(SettingsError::UlimitName(error.message().to_owned())),
+        })
+        .collect()
+}
+
+fn ulimit(text: &str) -> Option<Ulimit> {
+    let (name, values) = text.split_once('=')?;
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    Some(Ulimit { name: name.to_owned(), soft: soft.parse().ok()?, hard: hard.parse().ok()? })
+}
+
 fn absolute(what: &'static str, path: PathBuf) -> Result<PathBuf, SettingsError> {
     if path.is_absolute() { Ok(path) } else { Err(SettingsError::Relative { what, path }) }
 }
@@ -221,5 +253,18 @@ mod tests {
         assert!(settings(&["--data-root", "x"], Config::default()).is_err());
         assert!(settings(&["--log-level", "loud"], Config::default()).is_err());
         assert!(settings(&["--log-opt", "max-size"], Config::default()).is_err());
+        for bad in ["nofile", "nofile=x", "nope=1", "nofile=5:1", "nofile=-1:5"] {
+            assert!(settings(&["--default-ulimit", bad], Config::default()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn default_ulimits_of_flags_replace_those_of_the_file() {
+        let limit = |soft, hard| Ulimit { name: String::new(), soft, hard };
+        let file = BTreeMap::from([("core".into(), limit(0, 0)), ("nofile".into(), limit(1, 2))]);
+        let config = Config { default_ulimits: file, ..Config::default() };
+        let settings = settings(&["--default-ulimit", "nofile=64:-1"], config).unwrap();
+        let named = |name: &str, soft, hard| Ulimit { name: name.into(), soft, hard };
+        assert_eq!(settings.default_ulimits, [named("core", 0, 0), named("nofile", 64, -1)]);
     }
 }

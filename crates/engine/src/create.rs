@@ -17,7 +17,7 @@ use crate::health;
 use crate::log_config;
 use crate::merge;
 use crate::modes::{self, NetworkMode};
-use crate::mounts;
+use crate::mounts::{self, MountPlan, VolumesFrom};
 use crate::names;
 use crate::record::{Record, VERSION};
 use crate::resources;
@@ -125,7 +125,8 @@ fn plan(
         config.hostname = if of_host { shared.host_name() } else { id[..12].to_owned() };
     }
     let volumes: Vec<String> = config.volumes.iter().flatten().map(|(path, _)| path.clone()).collect();
-    let mounts = mounts::plan(&host_config, &volumes, &mut warnings)?;
+    let inherited = inherited_mounts(shared, &host_config)?;
+    let mounts = mounts::plan(&host_config, inherited, &volumes, &mut warnings)?;
     mounts::check_sources(&mounts)?;
     devices::plan(
         false,
@@ -150,6 +151,19 @@ fn plan(
         boot_id: shared.host.boot_id.clone(),
     };
     Ok(Planned { record, warnings, hold })
+}
+
+/// Mounts of the containers of `--volumes-from`, in the order in which these are named.
+fn inherited_mounts(shared: &Shared, host: &HostConfig) -> Result<Vec<MountPlan>> {
+    let mut inherited = Vec::new();
+    for text in host.volumes_from.iter().flatten() {
+        let from = VolumesFrom::parse(text)?;
+        // Not "not found": see `resolve_joined`.
+        let donor =
+            shared.registry.find(from.container).map_err(|error| EngineError::invalid(error.message()))?;
+        inherited.extend(donor.record().mounts.iter().filter_map(|mount| from.inherit(mount)));
+    }
+    Ok(inherited)
 }
 
 /// The image's own configuration, in Docker's words.
@@ -211,6 +225,11 @@ fn check_host_config(
         shared.host.capabilities,
     )
     .map_err(|error| EngineError::invalid(error.to_string()))?;
+    if host.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+        return Err(EngineError::invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+        ));
+    }
     check_not_there_yet(host)?;
     resolve_joined(shared, host)?;
     if ports {
@@ -232,12 +251,6 @@ fn check_not_there_yet(host: &HostConfig) -> Result<()> {
     if !matches!(host.isolation.as_str(), "" | "default") {
         let message = format!("invalid isolation ({}): linux only supports 'default'", host.isolation);
         return Err(EngineError::invalid(message));
-    }
-    if host.init == Some(true) {
-        return Err(not_yet("init processes (--init)"));
-    }
-    if filled(&host.volumes_from) {
-        return Err(not_yet("volumes of other containers (--volumes-from)"));
     }
     if filled(&host.links) {
         return Err(not_yet("links"));

@@ -489,7 +489,7 @@ fn plan(
             capabilities: Some(capabilities),
             no_new_privileges: options.no_new_privileges,
             oom_score_adj: Some(host.oom_score_adj),
-            rlimits: spec::rlimits(host, shared.host.max_files)?,
+            rlimits: spec::rlimits(host, &shared.config.default_ulimits, shared.host.max_files)?,
             ..Process::default()
         },
         user: if request.user.is_empty() { config.user.clone() } else { request.user.clone() },

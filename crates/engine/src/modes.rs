@@ -54,6 +54,11 @@ pub fn ipc(mode: &str) -> Result<Mode<'_>> {
     }
 }
 
+/// Whether other containers may join the IPC namespace of one with this mode.
+pub fn is_shareable(mode: &str) -> bool {
+    mode == "shareable"
+}
+
 /// A container of IPC mode `none` has no `/dev/shm`.
 pub fn has_shm(mode: &str) -> bool {
     mode != "none"

@@ -51,9 +51,47 @@ pub enum MountSource {
     },
 }
 
-/// All mounts of a container, shallow destinations first. `image_volumes` are refused politely until volumes exist:
-/// they come back as warnings.
-pub fn plan(host: &HostConfig, volumes: &[String], warnings: &mut Vec<String>) -> Result<Vec<MountPlan>> {
+/// One `--volumes-from container[:mode]`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct VolumesFrom<'a> {
+    /// Name or id.
+    pub container: &'a str,
+    read_only: bool,
+}
+
+impl<'a> VolumesFrom<'a> {
+    /// Reads one. Propagation and copying are the original mount's and cannot be chosen.
+    pub fn parse(text: &'a str) -> Result<Self> {
+        let (container, mode) = text.split_once(':').unwrap_or((text, ""));
+        let invalid = || EngineError::invalid(format!("invalid mode: {mode}"));
+        if mode.split(',').any(|word| !matches!(word, "" | "rw" | "ro" | "z" | "Z")) {
+            return Err(invalid());
+        }
+        let read_only = BindMode::parse(mode)?.read_only;
+        if container.is_empty() {
+            return Err(EngineError::invalid("invalid name or ID supplied: \"\""));
+        }
+        Ok(Self { container, read_only })
+    }
+
+    /// What becomes of a mount of that container here; those of `--tmpfs` are its own.
+    pub fn inherit(&self, mount: &MountPlan) -> Option<MountPlan> {
+        (!mount.unlisted).then(|| MountPlan {
+            read_only: mount.read_only || self.read_only,
+            mode: String::new(),
+            ..mount.clone()
+        })
+    }
+}
+
+/// All mounts of a container, shallow destinations first: its own, and in front of none of them those that it has
+/// `inherited`. The image's `volumes` are refused politely until volumes exist: they come back as warnings.
+pub fn plan(
+    host: &HostConfig,
+    inherited: Vec<MountPlan>,
+    volumes: &[String],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<MountPlan>> {
     let mut mounts = Vec::new();
     for bind in host.binds.iter().flatten() {
         mounts.push(parse_bind(bind)?);
@@ -65,6 +103,12 @@ pub fn plan(host: &HostConfig, volumes: &[String], warnings: &mut Vec<String>) -
         mounts.push(parse_tmpfs(destination, options)?);
     }
     refuse_duplicates(&mounts)?;
+    // Of two containers that have the same, the one named last wins.
+    for mount in inherited.into_iter().rev() {
+        if !mounts.iter().any(|present| present.destination == mount.destination) {
+            mounts.push(mount);
+        }
+    }
     for volume in volumes {
         let destination = clean(volume);
         if !mounts.iter().any(|mount| mount.destination == destination) {
@@ -471,7 +515,7 @@ mod tests {
             tmpfs: Some(BTreeMap::from([("/x/".into(), String::new())])),
             ..HostConfig::default()
         };
-        let error = plan(&host, &[], &mut Vec::new()).unwrap_err();
+        let error = plan(&host, Vec::new(), &[], &mut Vec::new()).unwrap_err();
         assert_eq!(error.message(), "Duplicate mount point: /x");
     }
 
@@ -479,8 +523,43 @@ mod tests {
     fn parents_are_mounted_before_children() {
         let host =
             HostConfig { binds: Some(vec!["/a:/x/y/z".into(), "/a:/x".into()]), ..HostConfig::default() };
-        let mounts = plan(&host, &[], &mut Vec::new()).unwrap();
+        let mounts = plan(&host, Vec::new(), &[], &mut Vec::new()).unwrap();
         let order: Vec<_> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         assert_eq!(order, ["/x", "/x/y/z"]);
+    }
+
+    #[test]
+    fn volumes_of_another_container_are_read_as_docker_reads_them() {
+        let read = |text| match VolumesFrom::parse(text) {
+            Ok(from) => format!("{} {}", from.container, if from.read_only { "ro" } else { "rw" }),
+            Err(error) => error.message().to_owned(),
+        };
+        for (text, expected) in [
+            ("one", "one rw"),
+            ("one:ro", "one ro"),
+            ("one:rw,z", "one rw"),
+            ("one:bogus", "invalid mode: bogus"),
+            ("one:shared", "invalid mode: shared"),
+            ("one:nocopy", "invalid mode: nocopy"),
+            ("one:ro:x", "invalid mode: ro:x"),
+            ("one:ro,rw", "invalid mode: ro,rw"),
+            (":ro", "invalid name or ID supplied: \"\""),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn own_mounts_come_before_inherited_ones_and_later_containers_before_earlier_ones() {
+        let (first, second) = (parse_bind("/a:/x").unwrap(), parse_bind("/b:/x").unwrap());
+        let read_only = VolumesFrom::parse("c:ro").unwrap();
+        let inherited = || vec![first.clone(), read_only.inherit(&second).unwrap()];
+        let none = HostConfig::default();
+        let mounts = plan(&none, inherited(), &[], &mut Vec::new()).unwrap();
+        assert_eq!(mounts, [MountPlan { read_only: true, ..second.clone() }]);
+        let own = HostConfig { binds: Some(vec!["/c:/x/".into()]), ..HostConfig::default() };
+        let mounts = plan(&own, inherited(), &[], &mut Vec::new()).unwrap();
+        assert_eq!(mounts, [parse_bind("/c:/x").unwrap()]);
+        assert_eq!(read_only.inherit(&parse_tmpfs("/t", "").unwrap()), None);
     }
 }

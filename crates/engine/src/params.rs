@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use api_types::host_config::Ulimit;
 use shim::protocol::Framing;
 
 /// How an engine is opened.
@@ -20,6 +21,10 @@ pub struct EngineConfig {
     pub log_options: BTreeMap<String, String>,
     /// Task limit of containers that name none; none: unlimited.
     pub pids_limit: Option<i64>,
+    /// Containers that say nothing of it get an init process.
+    pub init: bool,
+    /// Resource limits of containers that do not set these themselves.
+    pub default_ulimits: Vec<Ulimit>,
     /// Seconds between the stop signal and SIGKILL, when the container names none.
     pub stop_timeout: u64,
     /// Largest unpacked layer in bytes; none: bounded by free space alone.

@@ -1,6 +1,6 @@
 //! Limits: what Docker's numbers mean, which of them make sense, and the cgroup resources they become.
 
-use api_types::host_config::{HostConfig, ThrottleDevice};
+use api_types::host_config::{HostConfig, ThrottleDevice, Ulimit};
 use oci::runtime::{self as oci_runtime, BlockIo, Cpu, DeviceRule, Memory, Pids, Resources};
 
 use crate::error::{EngineError, Result};
@@ -34,13 +34,7 @@ pub fn check_change(config: &mut HostConfig, host: &Host, warnings: &mut Vec<Str
         return Err(EngineError::invalid("SHM size can not be less than 0"));
     }
     for ulimit in &config.ulimits {
-        rlimit_name(&ulimit.name)?;
-        if ulimit.hard != -1 && (ulimit.soft > ulimit.hard || ulimit.soft == -1) {
-            return Err(EngineError::invalid(format!(
-                "ulimit soft limit must be less than or equal to hard limit: {} > {}",
-                ulimit.soft, ulimit.hard
-            )));
-        }
+        check_ulimit(ulimit)?;
         let hard = u64::try_from(ulimit.hard).unwrap_or(u64::MAX);
         if ulimit.name == "nofile" && hard > host.max_files && !can_raise_limits(host) {
             return Err(EngineError::invalid(format!(
@@ -48,6 +42,18 @@ pub fn check_change(config: &mut HostConfig, host: &Host, warnings: &mut Vec<Str
                 ulimit.soft, ulimit.hard, host.max_files
             )));
         }
+    }
+    Ok(())
+}
+
+/// Refuses a limit that there is not, and a soft one above the hard one.
+pub fn check_ulimit(ulimit: &Ulimit) -> Result<()> {
+    rlimit_name(&ulimit.name)?;
+    if ulimit.hard != -1 && (ulimit.soft > ulimit.hard || ulimit.soft == -1) {
+        return Err(EngineError::invalid(format!(
+            "ulimit soft limit must be less than or equal to hard limit: {} > {}",
+            ulimit.soft, ulimit.hard
+        )));
     }
     Ok(())
 }
@@ -130,7 +136,9 @@ fn check_list(what: &str, wanted: &str, available: &str, field: &str) -> Result<
         return Ok(());
     }
     let Some(members) = parse_list(wanted) else {
-        return Err(EngineError::invalid(format!("Invalid value {wanted} for {field}")));
+        return Err(EngineError::invalid(format!(
+            "Invalid value {wanted} for {field}: invalid format: {wanted}"
+        )));
     };
     let present = parse_list(available).unwrap_or_default();
     if members.iter().all(|member| present.contains(member)) {
@@ -263,7 +271,7 @@ fn plan_io(config: &HostConfig) -> Result<BlockIo> {
 fn device_number(path: &str) -> Result<(i64, i64)> {
     use std::os::unix::fs::MetadataExt;
     let status = std::fs::metadata(path)
-        .map_err(|error| EngineError::invalid(format!("cannot look up device {path}: {error}")))?;
+        .map_err(|error| EngineError::invalid(format!("stat {path}: {}", crate::error::plain(&error))))?;
     let (major, minor) = (rustix::fs::major(status.rdev()), rustix::fs::minor(status.rdev()));
     Ok((i64::from(major), i64::from(minor)))
 }
@@ -318,7 +326,7 @@ mod tests {
                 |c| c.cpuset_cpus = "7".into(),
                 "Requested CPUs are not available - requested 7, available: 0-1",
             ),
-            (|c| c.cpuset_cpus = "x".into(), "Invalid value x for cpuset cpus"),
+            (|c| c.cpuset_cpus = "x".into(), "Invalid value x for cpuset cpus: invalid format: x"),
             (|c| c.cpu_quota = 5, "CPU cfs quota can not be less than 1ms (i.e. 1000)"),
             (
                 |c| c.cpu_period = 5,

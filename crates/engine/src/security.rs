@@ -23,6 +23,8 @@ pub struct SecurityOptions {
     pub no_new_privileges: bool,
     /// `socketcall=allow`: i386's one door to all socket calls stays open.
     pub allow_socketcall: Option<bool>,
+    /// `writable-cgroups`: whether the container may make cgroups of its own; by default if it is privileged.
+    pub writable_cgroups: Option<bool>,
     /// `systempaths=unconfined`: nothing masked, nothing read-only.
     pub systempaths_unconfined: bool,
 }
@@ -59,6 +61,9 @@ fn apply(parsed: &mut SecurityOptions, option: &str) -> Result<()> {
         }
         "no-new-privileges" => {
             parsed.no_new_privileges = parse_bool(value).ok_or_else(invalid)?;
+        }
+        "writable-cgroups" => {
+            parsed.writable_cgroups = Some(parse_bool(value).ok_or_else(invalid)?);
         }
         "socketcall" => {
             parsed.allow_socketcall = Some(match value {
@@ -121,6 +126,7 @@ mod tests {
         assert_eq!(one("seccomp=unconfined").unwrap().seccomp, SeccompChoice::Unconfined);
         assert_eq!(one("seccomp={\"a\":1}").unwrap().seccomp, SeccompChoice::Profile("{\"a\":1}".into()));
         assert_eq!(one("socketcall=allow").unwrap().allow_socketcall, Some(true));
+        assert_eq!(one("writable-cgroups=false").unwrap().writable_cgroups, Some(false));
         assert!(one("label=disable").is_ok());
         assert!(one("apparmor=unconfined").is_ok());
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use api_types::config::Config;
-use api_types::host_config::HostConfig;
+use api_types::host_config::{HostConfig, Ulimit};
 use oci::runtime::{
     Capabilities, ConsoleSize, Linux, Mount, Namespace, OCI_VERSION, Process, Resources, Rlimit, Root, Spec,
     User,
@@ -51,6 +51,8 @@ pub struct Surroundings<'a> {
     pub devices: Vec<oci::runtime::Device>,
     /// Capability sets.
     pub capabilities: Capabilities,
+    /// The container may make cgroups of its own below its cgroup.
+    pub writable_cgroups: bool,
     /// `no_new_privs`.
     pub no_new_privileges: bool,
     /// Host pid of the container whose pid namespace is joined.
@@ -63,6 +65,8 @@ pub struct Surroundings<'a> {
     pub cgroup_v2: bool,
     /// Ceiling of the number of open files.
     pub max_files: u64,
+    /// Resource limits that hold unless the container sets them itself.
+    pub default_ulimits: &'a [Ulimit],
     /// The host's own name, for containers that share it.
     pub host_name: String,
 }
@@ -119,7 +123,7 @@ fn process(record: &Record, around: &Surroundings<'_>) -> Result<Process> {
         env: process_env(config, hostname(record, &around.host_name)),
         cwd: if config.working_dir.is_empty() { "/".into() } else { config.working_dir.clone() },
         capabilities: Some(around.capabilities.clone()),
-        rlimits: rlimits(host, around.max_files)?,
+        rlimits: rlimits(host, around.default_ulimits, around.max_files)?,
         no_new_privileges: around.no_new_privileges,
         apparmor_profile: None,
         oom_score_adj: Some(host.oom_score_adj),
@@ -136,11 +140,12 @@ pub fn process_env(config: &Config, hostname: &str) -> Vec<String> {
     environment(defaults, config.env.as_deref().unwrap_or_default())
 }
 
-/// The user's limits; the number of open files otherwise 1,024, to be raised to 524,288 by whoever wants to (systemd's
+/// The user's limits, then the daemon's; the number of open files otherwise 1,024, to be raised to 524,288 by whoever wants to (systemd's
 /// default: programs that close every possible descriptor stay fast), never the daemon's own.
-pub(crate) fn rlimits(host: &HostConfig, max_files: u64) -> Result<Vec<Rlimit>> {
+pub(crate) fn rlimits(host: &HostConfig, defaults: &[Ulimit], max_files: u64) -> Result<Vec<Rlimit>> {
     let mut limits = Vec::new();
-    for ulimit in &host.ulimits {
+    let others = defaults.iter().filter(|other| !host.ulimits.iter().any(|own| own.name == other.name));
+    for ulimit in host.ulimits.iter().chain(others) {
         let value = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
         limits.push(Rlimit {
             kind: rlimit_name(&ulimit.name)?,
@@ -248,7 +253,7 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
 
 fn mounts(record: &Record, around: &Surroundings<'_>) -> Vec<Mount> {
     let host = &record.host_config;
-    let writable = if host.privileged { "rw" } else { "ro" };
+    let access = |writable| if writable { "rw" } else { "ro" };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -258,11 +263,16 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Vec<Mount> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &[writable, "nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access(host.privileged)]),
+        mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &[access(around.writable_cgroups), "nosuid", "noexec", "nodev"],
+        ),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ];
-    mounts.extend(shm(host, around));
+    mounts.extend(shm(host));
     for (destination, file) in [
         ("/etc/resolv.conf", around.dir.resolv_conf()),
         ("/etc/hostname", around.dir.hostname()),
@@ -281,16 +291,14 @@ fn bind(destination: &str, source: PathBuf, options: &[&str]) -> Mount {
     Mount { source: Some(source), ..mount(destination, "bind", "", options) }
 }
 
-fn shm(host: &HostConfig, around: &Surroundings<'_>) -> Option<Mount> {
+fn shm(host: &HostConfig) -> Option<Mount> {
     if !modes::has_shm(&host.ipc_mode) {
         return None;
     }
     match modes::ipc(&host.ipc_mode) {
         Ok(Mode::Host) => Some(bind("/dev/shm", "/dev/shm".into(), &["rbind", "rprivate"])),
-        Ok(Mode::Container(_)) => {
-            let pid = around.ipc_of?;
-            Some(bind("/dev/shm", format!("/proc/{pid}/root/dev/shm").into(), &["rbind", "rprivate"]))
-        }
+        // The shim puts the other container's in place of the source.
+        Ok(Mode::Container(_)) => Some(bind("/dev/shm", "/dev/shm".into(), &["rbind", "rprivate"])),
         _ => {
             let size = format!("size={}", host.shm_size);
             Some(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]))

@@ -12,6 +12,7 @@ use crate::capabilities;
 use crate::devices;
 use crate::error::{EngineError, Result};
 use crate::files;
+use crate::modes::{self, Mode};
 use crate::mounts;
 use crate::record::Record;
 use crate::resources;
@@ -74,12 +75,14 @@ pub(crate) fn prepare(shared: &Shared, record: &Record, joins: Joins) -> Result<
         resources: resources::plan(host, shared.config.pids_limit, wanted.rules)?,
         devices: wanted.nodes,
         capabilities,
+        writable_cgroups: options.writable_cgroups.unwrap_or(host.privileged),
         no_new_privileges: options.no_new_privileges,
         pid_of: joins.pid,
         ipc_of: joins.ipc,
         network_of: joins.network,
         cgroup_v2: shared.host.cgroup_v2,
         max_files: shared.host.max_files,
+        default_ulimits: &shared.config.default_ulimits,
         host_name: shared.host_name(),
     };
     let mut specification = spec::plan(record, &around)?;
@@ -108,6 +111,9 @@ pub(crate) fn prepare(shared: &Shared, record: &Record, joins: Joins) -> Result<
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
         seccomp_flags: filter.as_ref().map_or(0, |program| program.flags),
+        // In another's pid namespace it would not be the one that orphans go to.
+        reaper: host.init.unwrap_or(shared.config.init) && modes::pid(&host.pid_mode)? == Mode::Private,
+        shm_of: joins.ipc,
         log: crate::log_config::plan(record, dir.log())?,
         shim_cgroup: Some(shared.layout.shim_cgroup()),
     };

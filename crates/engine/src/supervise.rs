@@ -306,7 +306,10 @@ impl Supervisor {
                 Mode::Private | Mode::Host => None,
             },
             ipc: match modes::ipc(&host.ipc_mode)? {
-                Mode::Container(name) => pid_of(name, "IPC")?,
+                Mode::Container(name) => {
+                    self.check_shareable(name)?;
+                    pid_of(name, "IPC")?
+                }
                 Mode::Private | Mode::Host => None,
             },
             network: match modes::network(&host.network_mode)? {
@@ -314,6 +317,18 @@ impl Supervisor {
                 NetworkMode::None | NetworkMode::Default | NetworkMode::Host => None,
             },
         })
+    }
+
+    /// A container gives its IPC namespace away only when it says so.
+    fn check_shareable(&self, reference: &str) -> Result<()> {
+        let donor = self.shared.registry.find(reference)?;
+        if modes::is_shareable(&donor.record().host_config.ipc_mode) {
+            return Ok(());
+        }
+        Err(EngineError::invalid(format!(
+            "failed to join IPC namespace: container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+            donor.id
+        )))
     }
 
     async fn hear(&mut self, event: ShimEvent) {

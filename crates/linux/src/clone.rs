@@ -74,7 +74,27 @@ pub fn spawn(args: &CloneArgs<'_>, child: impl FnOnce(Forked) -> i32) -> io::Res
     };
     // SAFETY: without CLONE_VM the child has its own copy of this stack and continues on it (stack 0). The kernel
     // writes only `pidfd`, which lives until the end of this function, and reads `request`, whose size is given.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) };
+    let mut pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) };
+    if pid == -1
+        && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS)
+        && let Ok(narrow) = i32::try_from(flags)
+    {
+        // A system call filter cannot look into clone3's arguments, so containers' filters deny it.
+        // SAFETY: as above; clone(2) takes the exit signal in the low byte of the flags and puts the pidfd where the
+        // parent's tid would go. All other arguments are zero, so their order, which differs, does not matter.
+        pid = unsafe {
+            let flags = narrow | i32::try_from(request.exit_signal).unwrap_or_default();
+            libc::syscall(
+                libc::SYS_clone,
+                libc::c_long::from(flags),
+                0_usize,
+                &raw mut pidfd,
+                0_usize,
+                0_usize,
+            )
+        };
+    }
     match i32::try_from(pid) {
         Ok(0) => {
             // An unwinding panic must not run on in the copied frames of the caller.

@@ -66,6 +66,11 @@ pub struct CreateOptions<'a> {
     pub gate: Option<BorrowedFd<'a>>,
     /// Descriptors 3 … 2 + n of the caller stay open in the program.
     pub preserve_fds: u32,
+    /// Detached mounts that stand in for the sources of the mounts at these destinations.
+    pub given: &'a [(&'a Path, BorrowedFd<'a>)],
+    /// Program that becomes the container's first process in place of the specification's, with that one's command
+    /// line as its arguments; see [`crate::reaper`].
+    pub reaper: Option<BorrowedFd<'a>>,
     /// `chroot` instead of `pivot_root`, where the machine's root is an initramfs.
     pub no_pivot: bool,
     /// Stay in the caller's session keyring.
@@ -104,10 +109,11 @@ pub fn create_with(request: InitRequest<'_>, options: &CreateOptions<'_>) -> Res
     let (ours, theirs) = channel::pair().during(|| "make a socket pair".to_owned())?;
     let setup = Setup {
         plan: &plan,
-        sources: Sources::open(&plan, &request.rootfs, request.bundle, request.cgroup)?,
+        sources: Sources::open(&plan, &request, options.given)?,
         joins: Joins::open(namespaces)?,
         stdio: request.stdio,
         gate: options.gate,
+        reaper: options.reaper,
         preserve_fds: options.preserve_fds,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,

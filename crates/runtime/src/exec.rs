@@ -206,7 +206,7 @@ impl Joining<'_> {
             Ok(ready)
         });
         let error = match prepared {
-            Ok(ready) => ready.run(),
+            Ok(ready) => ready.run(None),
             Err(error) => error,
         };
         // Without a listener there is nobody left to tell.

@@ -67,12 +67,17 @@ pub(crate) fn assume<'a>(
 }
 
 impl Ready<'_> {
-    /// Runs the program; returns only when that fails.
-    pub(crate) fn run(self) -> StartError {
+    /// Runs the program, or the `reaper` that will run it; returns only when that fails.
+    pub(crate) fn run(self, reaper: Option<BorrowedFd<'_>>) -> StartError {
         if self.late_filter
             && let Err(error) = install_filter(self.plan)
         {
             return error;
+        }
+        if let Some(reaper) = reaper {
+            let args = crate::reaper::arguments(&self.plan.args);
+            let error = linux::process::execve_fd(reaper, &args, &self.env);
+            return StartError::new("run the container's init process", error);
         }
         let error = linux::process::execve(&self.program, &self.plan.args, &self.env);
         program::explain(&self.plan.process.args[0], &self.program, error)

@@ -36,6 +36,8 @@ pub(crate) struct Setup<'a> {
     pub stdio: Stdio,
     /// Listening socket on which somebody will come to give the start command; the channel itself when none.
     pub gate: Option<BorrowedFd<'a>>,
+    /// Program that becomes the first process and runs the specification's as its child.
+    pub reaper: Option<BorrowedFd<'a>>,
     /// Descriptors 3 … 2 + n are the program's.
     pub preserve_fds: u32,
     pub no_pivot: bool,
@@ -88,6 +90,7 @@ pub(crate) fn run(
         1
     };
     let (gate, first_private, new_keyring) = (setup.gate, 3 + setup.preserve_fds, !setup.no_new_keyring);
+    let reaper = setup.reaper;
     let (plan, hooks) = (setup.plan, setup.hooks.zip(setup.plan.spec.hooks.as_ref()));
     let entered = entrance.map_or(Ok(()), Entrance::enter);
     let prepared = entered.and_then(|()| prepare(setup, channel, forked)).and_then(|master| {
@@ -112,7 +115,7 @@ pub(crate) fn run(
         None => Ok(()),
     });
     match hooked {
-        Ok(()) => fail(starter, ready.run()),
+        Ok(()) => fail(starter, ready.run(reaper)),
         Err(error) => fail(starter, error),
     }
 }
@@ -176,6 +179,7 @@ fn isolate(setup: &Setup<'_>, channel: BorrowedFd<'_>, forked: &Forked) -> Resul
     keep.extend(setup.joins.fds());
     keep.push(channel);
     keep.extend(setup.gate);
+    keep.extend(setup.reaper);
     if let Stdio::Fds(streams) = &setup.stdio {
         keep.extend(streams.iter().map(AsFd::as_fd));
     }

@@ -10,6 +10,8 @@
 //! - [`seccomp`]: compile a filter to a BPF program
 //! - [`users`]: Docker's `user[:group]` strings, resolved in a container's root
 //! - [`failpoints`]: where a test makes a start die
+//! - [`reaper`]: the first process of a container that asks for one (`--init`)
+//! - [`shared_mount`]: a copy of what another process has mounted
 //! - [`error`]: [`StartError`], which says what failed on what, in the words clients look for
 //!
 //! Inside, in the order in which a start passes them: `plan` (pure: what will be done; with `mount_options`),
@@ -38,7 +40,9 @@ mod mounts;
 mod namespaces;
 mod plan;
 mod program;
+pub mod reaper;
 pub mod seccomp;
+pub mod shared_mount;
 mod sources;
 pub mod users;
 

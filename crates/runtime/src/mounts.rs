@@ -75,10 +75,11 @@ impl Root<'_> {
             let target = beneath::open(self.fd.as_fd(), mount.destination)?;
             return Ok(sources::apply(target.as_fd(), &mount.options)?);
         }
+        let was_there = beneath::open(self.fd.as_fd(), mount.destination).is_ok();
         let (target, options) = (self.target(mount, &source)?, &mount.options);
         let made = match source {
             Source::Tree(tree) => tree,
-            Source::New => new_filesystem(mount, target.as_fd(), self.label)?,
+            Source::New => new_filesystem(mount, was_there.then_some(target.as_fd()), self.label)?,
             Source::Hierarchies { trees, links } => {
                 let made = hierarchies_tmpfs()?;
                 attach(made.as_fd(), target.as_fd())?;
@@ -196,9 +197,10 @@ fn is_directory(fd: impl AsFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
+/// `covered` is the directory of the image that it will cover, if there is one.
 fn new_filesystem(
     mount: &MountPlan<'_>,
-    target: BorrowedFd<'_>,
+    covered: Option<BorrowedFd<'_>>,
     label: Option<&str>,
 ) -> Result<OwnedFd, Refusal> {
     let options = &mount.options;
@@ -223,19 +225,22 @@ fn new_filesystem(
     if let Some(label) = label.filter(|_| LABELLED.contains(&kind)) {
         fs.set("context", label).map_err(with_log)?;
     }
-    if kind == "tmpfs" && options.value("mode").is_none() {
-        // As the directory that it covers.
-        let mode = rustix::fs::fstat(target)?.st_mode & 0o7777;
+    if kind == "tmpfs"
+        && options.value("mode").is_none()
+        && let Some(covered) = covered
+    {
+        // As that directory; otherwise everybody's, which is the kernel's own default.
+        let mode = rustix::fs::fstat(covered)?.st_mode & 0o7777;
         fs.set("mode", format!("{mode:o}")).map_err(with_log)?;
     }
     if options.set.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) && !PSEUDO.contains(&kind) {
         fs.flag("ro").map_err(with_log)?;
     }
-    let copy_up = options.copy_up && kind == "tmpfs";
-    let later = if copy_up { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+    let copied = covered.filter(|_| options.copy_up && kind == "tmpfs");
+    let later = if copied.is_some() { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
     let made = fs.mount(options.set - later).map_err(with_log)?;
-    if copy_up {
-        crate::copy_up::copy_tree(target, made.as_fd())?;
+    if let Some(covered) = copied {
+        crate::copy_up::copy_tree(covered, made.as_fd())?;
         sources::apply(made.as_fd(), options)?;
     }
     Ok(made)

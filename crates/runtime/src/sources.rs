@@ -12,7 +12,7 @@ use rustix::fs::CWD;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 use crate::cgroup::Cgroup;
-use crate::container::Rootfs;
+use crate::container::{InitRequest, Rootfs};
 use crate::error::{During, StartError};
 use crate::mount_options::{MountOptions, Recursion};
 use crate::plan::{MountPlan, Plan};
@@ -45,11 +45,11 @@ pub(crate) enum Source {
 impl Sources {
     pub(crate) fn open(
         plan: &Plan<'_>,
-        rootfs: &Rootfs<'_>,
-        bundle: &Path,
-        cgroup: Option<&Cgroup>,
+        request: &InitRequest<'_>,
+        given: &[(&Path, BorrowedFd<'_>)],
     ) -> Result<Self, StartError> {
-        let root = match rootfs {
+        let (bundle, cgroup) = (request.bundle, request.cgroup);
+        let root = match &request.rootfs {
             Rootfs::Path(path) => {
                 let path = bundle.join(path);
                 clone_tree(CWD, &path, true)
@@ -59,8 +59,11 @@ impl Sources {
                 tree.try_clone_to_owned().during(|| "take over the root file system".to_owned())?
             }
         };
-        let mounts =
-            plan.mounts.iter().map(|mount| source(mount, bundle, plan, cgroup)).collect::<Result<_, _>>()?;
+        let open = |mount: &MountPlan<'_>| match given.iter().find(|(path, _)| *path == mount.destination) {
+            Some((_, tree)) => take_over(*tree, mount, plan),
+            None => source(mount, bundle, plan, cgroup),
+        };
+        let mounts = plan.mounts.iter().map(open).collect::<Result<_, _>>()?;
         let masks = plan.linux().is_some_and(|linux| !linux.masked_paths.is_empty());
         let null = if masks { Some(host_device("/dev/null")?) } else { None };
         let devices = if plan.namespaces.has_user_namespace() {
@@ -94,6 +97,19 @@ fn host_device(path: &str) -> Result<OwnedFd, StartError> {
     clone_tree(CWD, path, false)
         .during(|| format!("open {path} of the host"))
         .map_err(|error| error.about(path))
+}
+
+/// A mount that the caller brings.
+fn take_over(tree: BorrowedFd<'_>, mount: &MountPlan<'_>, plan: &Plan<'_>) -> Result<Source, StartError> {
+    let take = || {
+        let tree = tree.try_clone_to_owned()?;
+        prepare(&tree, &mount.options, plan, mount)?;
+        Ok(Source::Tree(tree))
+    };
+    take().map_err(|error: io::Error| {
+        let target = mount.destination.display().to_string();
+        StartError::new(format!("error mounting what is given for {target:?}"), error)
+    })
 }
 
 fn source(

@@ -1,5 +1,5 @@
 //! `corten-shim`: parent of one container. Started by the daemon with its control connection as standard input; see
-//! crate `shim`.
+//! crate `shim`. By another name it is the first process of a container that asks for one; see `runtime::reaper`.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,9 @@ use rustix::net::{SocketType, sockopt::socket_type};
 use shim::supervisor::Supervisor;
 
 fn main() -> ExitCode {
+    if runtime::reaper::is_wanted() {
+        return ExitCode::from(runtime::reaper::run());
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -39,6 +39,12 @@ pub struct Plan {
     /// `runtime::seccomp::Program::flags` of the compiled program that comes with this document.
     #[serde(default)]
     pub seccomp_flags: u32,
+    /// A process of ours is the container's first one, runs the program as its child and reaps.
+    #[serde(default)]
+    pub reaper: bool,
+    /// Pid of the process whose `/dev/shm` becomes the container's; the specification has a bind mount for it.
+    #[serde(default)]
+    pub shm_of: Option<i32>,
     /// The log file; none with the log driver `none`.
     pub log: Option<Log>,
     /// Cgroup (below the hierarchies' mount points) that the shim itself moves to, if any.
@@ -195,6 +201,8 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
+            reaper: true,
+            shm_of: Some(7),
             version: 1,
             id: "ab".repeat(32),
             run_dir: "/run/corten/containers/ab".into(),

@@ -125,8 +125,21 @@ fn process_rows() -> Vec<Row> {
             "2",
         ),
         inside("workdir", "-w /made/here", "pwd", "/made/here"),
-        refused("init", "--init", "are not there yet"),
+        inside(
+            "init",
+            "--init",
+            "cat /proc/1/cmdline | tr \"\\0\" \" \" | cut -c 1-23",
+            "/sbin/docker-init -- sh",
+        ),
+        elsewhere("init", crate::reaper::an_init_process_reaps_and_hands_signals_on),
+        inside(
+            "ulimit",
+            "--ulimit core=0 --ulimit nproc=100:200",
+            "ulimit -c; ulimit -u; ulimit -Hu",
+            "0\n100\n200",
+        ),
         inside("ulimit", "--ulimit nofile=100:200", "ulimit -n; ulimit -Hn", "100\n200"),
+        refused("oom-score-adj", "--oom-score-adj 1001", "range for oom score adj is [-1000, 1000]"),
         inside("oom-score-adj", "--oom-score-adj 500", "cat /proc/self/oom_score_adj", "500"),
         inside("cap-add", "--cap-add SYS_TIME", "grep CapEff /proc/self/status | cut -c 17-", "aa0425fb"),
         inside("cap-drop", "--cap-drop CHOWN", "grep CapEff /proc/self/status | cut -c 17-", "a80425fa"),
@@ -138,6 +151,37 @@ fn process_rows() -> Vec<Row> {
             "--security-opt no-new-privileges",
             "grep NoNewPrivs /proc/self/status",
             "[..]1",
+        ),
+        inside(
+            "security-opt",
+            "--security-opt systempaths=unconfined",
+            "grep -c \" /proc/\" /proc/mounts",
+            "0",
+        ),
+        inside(
+            "security-opt",
+            "--cgroupns private --security-opt writable-cgroups=true",
+            "cd /sys/fs/cgroup; test -d pids && cd pids; mkdir x && rmdir x && echo made",
+            "made",
+        ),
+        inside(
+            "security-opt",
+            "--security-opt label=disable --security-opt apparmor=unconfined",
+            "echo fine",
+            "fine",
+        ),
+        refused("security-opt", "--security-opt bogus=1", "invalid --security-opt 2: \"bogus=1\""),
+        inside(
+            "security-opt",
+            "--security-opt no-new-privileges=false",
+            "grep NoNewPrivs /proc/self/status",
+            "[..]0",
+        ),
+        outside(
+            "security-opt",
+            "echo '{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mkdir\",\"mkdirat\"],\"action\":\"SCMP_ACT_ERRNO\"}]}' >p; \
+             corten run --rm --network none --security-opt seccomp=p busybox sh -c 'mkdir /x 2>&1; chmod 700 /tmp && echo fine'; rm p",
+            "mkdir: can't create directory '/x': Operation not permitted\nfine",
         ),
         inside(
             "security-opt",
@@ -220,7 +264,25 @@ fn file_rows() -> Vec<Row> {
             "grep -o size=1024k /proc/mounts; stat -c %a /t",
             "size=1024k\n1770",
         ),
-        refused("volumes-from", "--volumes-from one", "are not there yet"),
+        outside(
+            "volumes-from",
+            "mkdir v w; echo v >v/f; echo w >w/f; corten create --name one -v $PWD/v:/v -v $PWD/w:/w:ro --tmpfs /t busybox true >/dev/null; \
+             corten run --rm --network none --volumes-from one busybox sh -c 'cat /v/f /w/f; touch /v/g; touch /w/g; ls -d /t' 2>&1; \
+             corten run --rm --network none --volumes-from one:ro -v $PWD/v:/w busybox sh -c 'touch /v/h; cat /w/f' 2>&1; \
+             corten rm one >/dev/null; rm -r v w",
+            "v\nw\ntouch: /w/g: Read-only file system\nls: /t: No such file or directory\ntouch: /v/h: Read-only file system\nv",
+        ),
+        refused("volumes-from", "--volumes-from nobody", "No such container: nobody"),
+        refused("volumes-from", "--volumes-from nobody:bogus", "invalid mode: bogus"),
+        // As the directory that it covers; where there is none, everybody's.
+        inside("tmpfs", "--tmpfs /new --tmpfs /etc", "stat -c %a /new /etc", "1777\n755"),
+        inside(
+            "tmpfs",
+            "--tmpfs /new:exec,ro",
+            "grep -o \" /new tmpfs r[ow],nosuid,nodev,rel\" /proc/mounts",
+            " /new tmpfs ro,nosuid,nodev,rel",
+        ),
+        refused("tmpfs", "--tmpfs /new:bogus", "invalid tmpfs option \"bogus\""),
         refused("volume-driver", "--volume-driver nope -v named:/v", "volume"),
         inside(
             "read-only",
@@ -235,6 +297,24 @@ fn file_rows() -> Vec<Row> {
             "--device /dev/null:/dev/mine:rw",
             "echo x >/dev/mine && stat -c %t:%T /dev/mine",
             "1:3",
+        ),
+        // The rules decide, not the node's mode.
+        inside(
+            "device",
+            "--device /dev/full:/dev/mine:w --device-cgroup-rule \"c 1:7 w\"",
+            "test -c /dev/mine && echo there",
+            "there",
+        ),
+        outside(
+            "device",
+            "n=$(find /dev/net -type c | wc -l); corten run --rm --network none --device /dev/net:/dev/mine busybox \
+             find /dev/mine -type c | wc -l | grep -qx $n && echo all",
+            "all",
+        ),
+        outside(
+            "device",
+            "corten run --rm --device /dev/nope busybox true 2>&1 | grep -o 'error gathering .*'",
+            "error gathering device information while adding custom device \"/dev/nope\": no such file or directory",
         ),
         inside("device-cgroup-rule", &format!("--device-cgroup-rule \"b {number} rm\""), &make, "made"),
         inside("device-cgroup-rule", "", &format!("( {make} ) 2>&1"), "[..]Operation not permitted"),
@@ -277,6 +357,7 @@ fn limit_rows() -> Vec<Row> {
             "below",
         ),
         inside("cgroupns", "--cgroupns private", "cut -d: -f3 /proc/self/cgroup | sort -u", "/"),
+        elsewhere("cgroup-parent", crate::sharing::limits_of_a_cgroup_parent_hold_for_its_containers),
         inside(
             "cgroupns",
             "--cgroupns host",
@@ -375,6 +456,7 @@ fn namespace_rows() -> Vec<Row> {
         ),
         same_namespace("ipc", "ipc"),
         inside("ipc", "--ipc none", "test -e /dev/shm || echo none", "none"),
+        elsewhere("ipc", crate::sharing::containers_share_memory_with_a_donor_that_allows_it),
         same_namespace("uts", "uts"),
         same_namespace("network", "net"),
         inside("network", "--network none", "ls /sys/class/net", "lo"),

@@ -18,6 +18,8 @@ mod ledger;
 mod lifecycle;
 mod memory;
 mod programs;
+mod reaper;
+mod sharing;
 mod shim_death;
 mod stats;
 mod terminal;

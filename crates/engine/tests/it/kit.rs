@@ -128,6 +128,8 @@ impl Kit {
 
 fn config(root: &std::path::Path) -> EngineConfig {
     EngineConfig {
+        init: false,
+        default_ulimits: Vec::new(),
         data_root: root.join("data"),
         exec_root: root.join("exec"),
         shim: shim_path(),

@@ -222,6 +222,7 @@ impl NewContainer {
             preserve_fds: args.number("--preserve-fds")?.unwrap_or(0),
             no_pivot: args.has("--no-pivot"),
             no_new_keyring: args.has("--no-new-keyring"),
+            ..CreateOptions::default()
         };
         let init = runtime::create_with(request, &options)?;
         self.pidfd = init.pidfd.try_clone().ok();

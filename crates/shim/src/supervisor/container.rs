@@ -10,8 +10,8 @@ use linux::socket::listen_packets;
 use oci::runtime::{Capabilities, Process, Resources, Spec};
 use runtime::cgroup::Cgroup;
 use runtime::seccomp::Program;
-use runtime::{ExecProcess, ExecRequest, Init, InitRequest, StartError, users};
-use rustix::fs::{AtFlags, unlinkat};
+use runtime::{CreateOptions, ExecProcess, ExecRequest, Init, InitRequest, StartError, users};
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 
 use super::network::PreparedNetwork;
 use super::stdio::{self, Ends};
@@ -19,6 +19,9 @@ use crate::failpoints;
 use crate::plan::{ExecPlan, Loaded, Plan, Rootfs};
 use crate::record::ExitRecord;
 use crate::spawn::SOCKET;
+
+/// Where POSIX shared memory lives.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Why something did not work, as it goes into `Reply::Error`.
 #[derive(Debug)]
@@ -247,16 +250,39 @@ fn make(plan: &Plan, seccomp: Option<&Program>, made_cgroup: &mut Option<Cgroup>
         Rootfs::Overlay { .. } => runtime::Rootfs::Detached(root.as_fd()),
         Rootfs::Directory(path) => runtime::Rootfs::Path(path),
     };
-    let init = runtime::create(InitRequest {
+    let shm = plan.shm_of.map(shared_memory).transpose()?;
+    let given: Vec<_> = shm.iter().map(|shm| (Path::new(SHARED_MEMORY), shm.as_fd())).collect();
+    let reaper = if plan.reaper { Some(own_program()?) } else { None };
+    let request = InitRequest {
         spec: &spec,
         bundle: &plan.run_dir,
         rootfs,
         stdio,
         seccomp,
         cgroup: made_cgroup.as_ref(),
-    })?;
+    };
+    let options =
+        CreateOptions { given: &given, reaper: reaper.as_ref().map(AsFd::as_fd), ..CreateOptions::default() };
+    let init = runtime::create_with(request, &options)?;
     failpoints::CREATE_READY.check()?;
     Ok(Made { root, init, ends, spec })
+}
+
+/// A copy of the mount of POSIX shared memory that process `pid` has.
+fn shared_memory(pid: i32) -> Result<OwnedFd, Failure> {
+    let copy = || -> io::Result<OwnedFd> {
+        let process = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?;
+        let pidfd = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
+        runtime::shared_mount::copy_tmpfs(pidfd.as_fd(), Path::new(SHARED_MEMORY))
+    };
+    copy().map_err(doing(&format!("share {SHARED_MEMORY} of process {pid}")))
+}
+
+/// This program, for the container's first process to be: the file that we ourselves run from, which nobody can write.
+fn own_program() -> Result<OwnedFd, Failure> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::open("/proc/self/exe", flags, Mode::empty())
+        .map_err(|error| doing("open our own program")(error.into()))
 }
 
 fn remove(run_dir: &OwnedFd, cgroup: Option<&Cgroup>) {

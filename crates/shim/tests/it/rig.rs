@@ -75,6 +75,8 @@ impl Rig {
             seccomp_flags: 0,
             log: Some(Log { path: directory.join("log"), max_size: None, max_file: 1, attrs: [].into() }),
             shim_cgroup: None,
+            reaper: false,
+            shm_of: None,
         };
         Self { directory, plan, shim: None, daemon: None }
     }
