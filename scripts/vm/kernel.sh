@@ -6,7 +6,9 @@
 dir=$(readlink -m "$1"); shift
 made_by=$(cksum <"$0")
 [ ! -e "$dir/made-by" ] || [ "$(<"$dir/made-by")" != "$made_by" ] || exit 0
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine uses, if it is a Debian; and the one that has everything.
+mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m 1 '/debian/*$' || true)
+mirrors=${DEBIAN_MIRROR:-$mirrors http://deb.debian.org/debian}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e $keyring ] || packages debian-archive-keyring
 packages xz-utils busybox-static
@@ -25,19 +27,21 @@ parts() { # the packages that make up the newest kernel: newer releases have spl
   private_apt apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
     --no-enhances linux-image-amd64 | grep -E '^linux-(image|binary|modules)-[0-9]' | sort -u
 }
-download() { # SUITE
-  local suite=$1 names
-  printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" >"$work/sources"
+download() { # SUITE MIRROR
+  local names
+  printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$2" "$1" >"$work/sources"
   private_apt apt-get update >"$work/log" 2>&1 || return 1
   names=$(parts) || return 1
   (cd "$work/deb" && private_apt apt-get download $names) >>"$work/log" 2>&1
 }
 for suite; do
   say "kernel of Debian $suite"
-  download "$suite" && found=$suite && break
-  tail -n 3 "$work/log" >&2
+  for mirror in $mirrors; do
+    download "$suite" "$mirror" && found=$suite && break 2
+    tail -n 3 "$work/log" >&2
+  done
 done
-[ -n "${found:-}" ] || die "no kernel in: $*"
+[ -n "${found:-}" ] || die "no kernel of Debian could be had, of: $*. DEBIAN_MIRROR=… names another mirror"
 
 # Only what a container engine can want: all of net and the file systems below, and what these need.
 for package in "$work"/deb/*.deb; do

@@ -305,19 +305,18 @@ fn use_is_accounted() {
     cgroup.add(program.pid()).unwrap();
     let mut program = program;
     program.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
-    // The kernel charges memory in batches, and counts late.
+    // The kernel charges memory in batches, and counts late; the shell's two children come and go before.
+    let mut stats = cgroup.stats();
     until("it has used time and memory", || {
-        let stats = cgroup.stats();
+        stats = cgroup.stats();
         stats.cpu.total > 10_000_000
             && stats.cpu.user > 0
-            && stats.memory.usage > 0
+            && stats.memory.usage > 2_000_000
             && stats.pids.current == 1
     });
-    let stats = cgroup.stats();
-    assert_eq!((stats.pids.current, stats.pids.limit), (1, Some(9)));
+    assert_eq!(stats.pids.limit, Some(9));
     assert_eq!(stats.memory.limit, Some(67_108_864));
-    assert!(stats.memory.usage > 0 && !stats.memory.details.is_empty());
-    assert!(stats.cpu.user > 0);
+    assert!(!stats.memory.details.is_empty());
 }
 
 /// A v2 hierarchy of plain files, for controllers that this machine's v2 mount does not have.
