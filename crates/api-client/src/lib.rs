@@ -27,6 +27,7 @@ pub mod frames;
 pub mod hijack;
 pub mod images;
 pub mod query;
+mod space;
 pub mod system;
 pub mod transport;
 

@@ -100,6 +100,11 @@ impl Filters {
         self.0.get(key).into_iter().flatten().map(|(value, _)| value.as_str())
     }
 
+    /// `name=value` of every value, sorted.
+    pub fn pairs(&self) -> impl Iterator<Item = String> {
+        self.0.iter().flat_map(|(name, values)| values.keys().map(move |value| format!("{name}={value}")))
+    }
+
     /// As the API takes them.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.0).expect("a map of maps of booleans is always JSON")

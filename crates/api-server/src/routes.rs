@@ -19,7 +19,7 @@ use tower::Service;
 use crate::app::App;
 use crate::call::{Call, with_type};
 use crate::error::{ApiError, ApiResult};
-use crate::handlers::{absent, attach, containers, exec, files, images, streams, system};
+use crate::handlers::{absent, attach, containers, exec, files, images, space, streams, system};
 use crate::http::hijack::Bare;
 use crate::version::{self, ApiVersion, VersionError};
 
@@ -65,12 +65,17 @@ fn system_routes() -> Router<Arc<App>> {
         .route("/_ping", get(system::ping).fallback(page_not_found))
         .route("/version", get_only(get(system::version)))
         .route("/info", get_only(get(system::info)))
+        .route("/system/df", get_only(get(space::usage)))
+        .route("/networks/prune", post(space::prune_networks))
+        .route("/volumes/prune", post(space::prune_volumes))
+        .route("/build/prune", post(space::prune_build_cache))
         .route("/events", get_only(get(streams::events)))
 }
 
 fn container_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/containers/json", get_only(get(containers::list)))
+        .route("/containers/prune", post(space::prune_containers))
         .route("/containers/create", post(containers::create))
         .route("/containers/{name}", delete(containers::remove))
         .route("/containers/{name}/json", get_only(get(containers::inspect)))
@@ -112,25 +117,20 @@ fn image_routes() -> Router<Arc<App>> {
 /// Docker's endpoints that we do not have yet.
 const NOT_IMPLEMENTED: &[(Method, &str)] = &[
     (Method::GET, "/containers/{name}/attach/ws"),
-    (Method::POST, "/containers/prune"),
     (Method::POST, "/commit"),
     (Method::POST, "/build"),
     (Method::POST, "/build/cancel"),
-    (Method::POST, "/build/prune"),
     (Method::POST, "/session"),
     (Method::POST, "/grpc"),
     (Method::POST, "/auth"),
-    (Method::GET, "/system/df"),
     (Method::GET, "/distribution/{*rest}"),
     (Method::GET, "/networks"),
     (Method::POST, "/networks/create"),
-    (Method::POST, "/networks/prune"),
     (Method::DELETE, "/networks/{name}"),
     (Method::POST, "/networks/{name}/connect"),
     (Method::POST, "/networks/{name}/disconnect"),
     (Method::GET, "/volumes"),
     (Method::POST, "/volumes/create"),
-    (Method::POST, "/volumes/prune"),
     (Method::DELETE, "/volumes/{name}"),
     (Method::GET, "/plugins"),
     (Method::POST, "/swarm/init"),

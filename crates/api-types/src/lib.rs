@@ -14,6 +14,7 @@
 //! - [`files`]: what is at a path, what changed; [`base64`]: how headers carry documents
 //! - [`exec`]: exec create, start, inspect
 //! - [`image`]: list, inspect, history, delete
+//! - [`space`]: what takes space, and what pruning gave back
 //! - [`stats`]: what a container uses
 //! - [`system`]: version, info, events, errors
 
@@ -29,6 +30,7 @@ pub mod host_config;
 pub mod image;
 pub mod list;
 pub mod network;
+pub mod space;
 pub mod stats;
 pub mod system;
 

@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod df;
 pub(crate) mod diff;
 mod each;
 pub(crate) mod events;
@@ -18,6 +19,7 @@ pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod pause;
 pub(crate) mod port;
+pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod rename;

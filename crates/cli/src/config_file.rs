@@ -20,6 +20,8 @@ pub(crate) struct ConfigFile {
     pub(crate) ps_format: String,
     /// Format of `images`.
     pub(crate) images_format: String,
+    /// Filters of every `prune`, `label!=keep`.
+    pub(crate) prune_filters: Vec<String>,
     /// Detach key sequence.
     pub(crate) detach_keys: String,
     /// Proxy variables for new containers, by engine; `default` for all.

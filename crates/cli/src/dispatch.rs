@@ -69,6 +69,10 @@ const COMMANDS: &[Entry] = &[
     entry::<commands::rmi::Rmi>(Some("rmi"), Some(("image", &["rm", "remove"]))),
     entry::<commands::history::History>(Some("history"), Some(("image", &["history"]))),
     entry::<commands::pull::Pull>(Some("pull"), Some(("image", &["pull"]))),
+    entry::<commands::prune::ContainerPrune>(None, Some(("container", &["prune"]))),
+    entry::<commands::prune::ImagePrune>(None, Some(("image", &["prune"]))),
+    entry::<commands::prune::SystemPrune>(None, Some(("system", &["prune"]))),
+    entry::<commands::df::Df>(None, Some(("system", &["df"]))),
     entry::<commands::version::Version>(Some("version"), None),
     entry::<commands::info::Info>(Some("info"), Some(("system", &["info"]))),
 ];

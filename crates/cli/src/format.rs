@@ -80,6 +80,12 @@ fn run(template: &Template, dot: &Value, output: &mut String) -> Result<(), Form
     Ok(())
 }
 
+/// A list as a template sees it inside another object.
+pub(crate) fn list<T: Clone + std::fmt::Debug>(listing: &'static Listing<T>, items: &[T]) -> Value {
+    let row = |item: &T| Value::Object(Rc::new(Row { listing, item: item.clone() }));
+    Value::List(Rc::new(items.iter().map(row).collect()))
+}
+
 /// An object of the list.
 struct Row<T: 'static> {
     listing: &'static Listing<T>,

@@ -28,9 +28,10 @@ use crate::logs;
 use crate::names;
 use crate::params::{
     AttachParams, ClientStream, CopyOptions, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery,
-    PathStat, RemoveOptions, StatsMode, StreamTicket, WaitCondition,
+    PathStat, PruneFilter, RemoveOptions, StatsMode, StreamTicket, WaitCondition,
 };
 use crate::pipe::ByteStream;
+use crate::prune;
 use crate::ready::{self, ReadyShims};
 use crate::reconcile;
 use crate::registry::Registry;
@@ -233,6 +234,11 @@ impl Engine {
         lifecycle::remove(&self.shared, &self.find(name)?, options).await
     }
 
+    /// Removes the containers that do not run and that `filter` lets through; their ids, and the bytes they had.
+    pub async fn prune(&self, filter: &PruneFilter) -> Result<(Vec<String>, u64)> {
+        prune::containers(&self.shared, filter).await
+    }
+
     /// Registers the wait before it returns, so that headers can be sent; the receiver gives the end once.
     pub async fn wait(
         &self,
@@ -417,7 +423,7 @@ impl Engine {
         self.shared.events.listeners()
     }
 
-    /// Publishes an event about an image: `import`, `load`, `tag`, `untag`, `delete`.
+    /// Publishes an event about an image, `import`, `load`, `tag`, `untag`, `delete`, or about all of them, `prune`.
     pub fn publish_image_event(
         &self,
         action: &str,

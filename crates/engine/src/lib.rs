@@ -17,7 +17,7 @@
 //! - [`failpoints`]: where a test makes an engine die
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
-//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `stats` are the operations;
+//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `prune`, `stats` are the operations;
 //! `reconcile` takes over what an earlier engine left; `shim_client` talks to shims; `ready` has some wait for work.
 //! `copy`, `export`, `roots`, `tree` and `gate` are about a container's files: the operations, how its root is reached,
 //! paths in it, and who may write when.
@@ -56,6 +56,7 @@ pub mod mounts;
 pub mod names;
 pub mod params;
 pub mod pipe;
+mod prune;
 mod ready;
 mod reconcile;
 pub mod record;

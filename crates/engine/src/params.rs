@@ -41,6 +41,46 @@ pub struct EngineConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters(pub BTreeMap<String, Vec<String>>);
 
+/// A label that is asked for: its name, and its value if that matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelFilter(pub String, pub Option<String>);
+
+impl LabelFilter {
+    /// Reads `name` or `name=value`.
+    pub fn parse(text: &str) -> Self {
+        match text.split_once('=') {
+            Some((name, value)) => Self(name.to_owned(), Some(value.to_owned())),
+            None => Self(text.to_owned(), None),
+        }
+    }
+
+    /// Whether these labels have it.
+    pub fn matches(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let found = labels.and_then(|labels| labels.get(&self.0));
+        found.is_some_and(|found| self.1.as_ref().is_none_or(|value| value == found))
+    }
+}
+
+/// What pruning is confined to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PruneFilter {
+    /// Only what is not younger, Unix seconds.
+    pub until: Option<i64>,
+    /// Only what has all these labels.
+    pub with: Vec<LabelFilter>,
+    /// Only what has none of these. Docker spares only what has all of them, which removes what people meant to keep.
+    pub without: Vec<LabelFilter>,
+}
+
+impl PruneFilter {
+    /// Whether something of these labels, made at this time in Unix seconds, is to go.
+    pub fn matches(&self, labels: Option<&BTreeMap<String, String>>, created: i64) -> bool {
+        self.until.is_none_or(|until| created <= until)
+            && self.with.iter().all(|label| label.matches(labels))
+            && !self.without.iter().any(|label| label.matches(labels))
+    }
+}
+
 /// Query of `GET /containers/json`.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
@@ -202,3 +242,35 @@ pub struct CopyOptions {
 
 /// Seconds or forever.
 pub type StopTimeout = Option<Duration>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pruning_spares_what_has_any_label_that_was_excluded() {
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+        let filter = |with: &[&str], without: &[&str], until| PruneFilter {
+            until,
+            with: with.iter().map(|text| LabelFilter::parse(text)).collect(),
+            without: without.iter().map(|text| LabelFilter::parse(text)).collect(),
+        };
+        for (filter, goes) in [
+            (filter(&[], &[], None), true),
+            (filter(&["a", "b"], &[], None), true),
+            (filter(&["a=1"], &[], None), true),
+            (filter(&["a=2"], &[], None), false),
+            (filter(&["a", "c"], &[], None), false),
+            (filter(&[], &["c"], None), true),
+            (filter(&[], &["c", "b"], None), false),
+            (filter(&[], &["a=2"], None), true),
+            (filter(&["a"], &["b"], None), false),
+            (filter(&[], &[], Some(100)), true),
+            (filter(&[], &[], Some(99)), false),
+        ] {
+            assert_eq!(filter.matches(Some(&labels), 100), goes, "{filter:?}");
+        }
+        assert!(!filter(&["a"], &[], None).matches(None, 0));
+        assert!(filter(&[], &["a"], None).matches(None, 0));
+    }
+}

@@ -47,6 +47,10 @@ impl Index {
         self.layers.get(diff_id)
     }
 
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.values()
+    }
+
     pub(crate) fn children(&self, id: &ImageId) -> impl Iterator<Item = &Arc<Image>> {
         let id = id.clone();
         self.images.values().filter(move |image| image.parent.as_ref() == Some(&id))

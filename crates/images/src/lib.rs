@@ -14,7 +14,7 @@
 //!
 //! - [`Images`]: the store; blocking calls, for a pool
 //! - [`Image`]: one image, as it was when asked for
-//! - [`import`], [`load`], [`save`], [`remove`], [`resolve`], [`history`]: the operations, each with its errors
+//! - [`import`], [`load`], [`save`], [`remove`], [`prune`], [`resolve`], [`history`]: the operations, each with its errors
 //! - [`changes`]: Dockerfile instructions that `import` and `commit` apply
 //!
 //! Knows nothing of containers: who uses an image is asked of the caller.
@@ -27,6 +27,7 @@ mod image;
 pub mod import;
 mod index;
 pub mod load;
+pub mod prune;
 pub mod remove;
 pub mod resolve;
 mod rows;
@@ -37,6 +38,7 @@ pub mod tag;
 pub use image::{Image, ImageId, Layer};
 pub use import::{ImportError, ImportOptions};
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadedImage};
+pub use prune::Pruned;
 pub use remove::{ImageUser, RemoveError, Removed};
 pub use resolve::ResolveError;
 pub use save::SaveError;

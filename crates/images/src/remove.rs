@@ -143,11 +143,13 @@ impl Images {
     }
 }
 
-struct Removal<'a> {
-    images: &'a Images,
-    used_by: UsedBy<'a>,
-    removed: &'a mut Vec<Removed>,
-    detached: &'a mut Vec<snapshots::layers::Detached>,
+/// One removal. Whoever makes one holds the store's lock against changes.
+pub(crate) struct Removal<'a> {
+    pub(crate) images: &'a Images,
+    pub(crate) used_by: UsedBy<'a>,
+    pub(crate) removed: &'a mut Vec<Removed>,
+    /// What is to be deleted from the disk, after the lock.
+    pub(crate) detached: &'a mut Vec<snapshots::layers::Detached>,
 }
 
 impl Removal<'_> {
@@ -176,6 +178,12 @@ impl Removal<'_> {
             }
         }
         self.delete(&image.id, force, prune, name_removed)
+    }
+
+    /// Removes an image with all its names, and no other.
+    pub(crate) fn whole(&mut self, image: &Image) -> Result<(), RemoveError> {
+        image.names.iter().try_for_each(|name| self.untag(name))?;
+        self.delete(&image.id, false, false, false)
     }
 
     /// A container would be left with an image that has no name.

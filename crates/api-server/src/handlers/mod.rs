@@ -6,5 +6,6 @@ pub(crate) mod containers;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod images;
+pub(crate) mod space;
 pub(crate) mod streams;
 pub(crate) mod system;

@@ -64,7 +64,7 @@ fn requests_that_cannot_be_right_are_refused_in_docker_s_words() {
 fn what_is_not_there_yet_says_so() {
     let host = Host::new();
     for (method, target) in
-        [("GET", "/networks"), ("GET", "/volumes"), ("POST", "/build"), ("GET", "/system/df")]
+        [("GET", "/networks"), ("GET", "/volumes"), ("POST", "/build"), ("POST", "/session")]
     {
         let (status, text) = ask(&host.socket(), method, target, None);
         assert!(status == 501 && text.contains("is not implemented by this version of Corten"), "{text}");

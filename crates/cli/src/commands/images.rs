@@ -71,7 +71,7 @@ impl Command for Images {
     }
 }
 
-fn format(wanted: &str, quiet: bool, digests: bool) -> String {
+pub(super) fn format(wanted: &str, quiet: bool, digests: bool) -> String {
     match (wanted, quiet) {
         (TABLE | "", true) => "{{.ID}}".to_owned(),
         ("raw", true) => "image_id: {{.ID}}".to_owned(),
@@ -94,7 +94,7 @@ fn format(wanted: &str, quiet: bool, digests: bool) -> String {
 
 /// One line of the list: an image under one of its names.
 #[derive(Debug, Clone, Default)]
-struct Row {
+pub(super) struct Row {
     image: ImageSummary,
     repository: String,
     tag: String,
@@ -102,7 +102,7 @@ struct Row {
     trunc: bool,
 }
 
-static LISTING: Listing<Row> = Listing {
+pub(super) static LISTING: Listing<Row> = Listing {
     type_name: "*formatter.imageContext",
     columns: &[
         Column { name: "ID", header: "IMAGE ID", value: |row| Value::text(row.id()) },
@@ -152,7 +152,7 @@ impl Row {
     fn unique_size(&self) -> String {
         match self.image.shared_size {
             -1 => "N/A".to_owned(),
-            shared => decimal_size(self.image.size - shared, 3),
+            shared => decimal_size(self.image.size - shared, 4),
         }
     }
 }
@@ -162,11 +162,11 @@ fn count(number: i64) -> String {
 }
 
 fn size(bytes: i64) -> String {
-    if bytes == -1 { "N/A".to_owned() } else { decimal_size(bytes, 3) }
+    if bytes == -1 { "N/A".to_owned() } else { decimal_size(bytes, 4) }
 }
 
 /// The lines of an image: one for each tag, with digests one for each pair of both.
-fn rows(image: &ImageSummary, trunc: bool, with_digests: bool) -> Vec<Row> {
+pub(super) fn rows(image: &ImageSummary, trunc: bool, with_digests: bool) -> Vec<Row> {
     let row = |repository: &str, tag: &str, digest: &str| Row {
         image: image.clone(),
         repository: repository.to_owned(),

@@ -98,7 +98,7 @@ fn failure(error: FormatError) -> CommandError {
 }
 
 /// The format that a word stands for.
-fn format(wanted: &str, quiet: bool, size: bool) -> String {
+pub(super) fn format(wanted: &str, quiet: bool, size: bool) -> String {
     match (wanted, quiet) {
         ("raw", true) => "container_id: {{.ID}}".to_owned(),
         (_, true) => "{{.ID}}".to_owned(),
@@ -122,14 +122,15 @@ fn format(wanted: &str, quiet: bool, size: bool) -> String {
 }
 
 /// A listed container.
-#[derive(Debug, Default)]
-struct Shown {
-    container: Summary,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    /// As the engine told it.
+    pub(super) container: Summary,
     /// Long texts are cut.
-    trunc: bool,
+    pub(super) trunc: bool,
 }
 
-static LISTING: Listing<Shown> = Listing {
+pub(super) static LISTING: Listing<Shown> = Listing {
     type_name: "*formatter.ContainerContext",
     columns: &[
         Column { name: "ID", header: "CONTAINER ID", value: |shown| Value::text(shown.id()) },

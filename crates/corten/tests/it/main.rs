@@ -21,6 +21,7 @@ mod programs;
 mod reaper;
 mod sharing;
 mod shim_death;
+mod space;
 mod stats;
 mod terminal;
 mod update;

@@ -6,4 +6,5 @@ mod hostile;
 mod import;
 mod load;
 mod names;
+mod prune;
 mod save;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use api_types::image::ImageSummary;
-use engine::params::{Filters, ListQuery};
+use engine::params::{Filters, LabelFilter, ListQuery};
 use images::{Image, Images};
 use jiff::Timestamp;
 use oci::reference::Reference;
@@ -57,11 +57,43 @@ pub(crate) async fn list(call: Call) -> ApiResult {
     // No digests were null then.
     let mut document = serde_json::to_value(summaries).unwrap_or_default();
     for image in document.as_array_mut().into_iter().flatten() {
-        if image["RepoDigests"].as_array().is_some_and(Vec::is_empty) {
-            image["RepoDigests"] = serde_json::Value::Null;
-        }
+        null_if_empty(&mut image["RepoDigests"]);
     }
     call::json(&document)
+}
+
+/// All images with their shared sizes and users, as the list of what takes space has them; and the bytes of all layers.
+pub(in crate::handlers) async fn shown_usage(call: &Call) -> ApiResult<(serde_json::Value, u64)> {
+    let users = users(call).await?;
+    let version = call.version;
+    blocking(call, move |images, _| {
+        let known = images.list();
+        let shared = layer_uses(&known);
+        let mut shown: Vec<_> = known
+            .iter()
+            .filter(|image| !image.is_dangling() || images.children(&image.id).is_empty())
+            .collect();
+        shown.sort_by_key(|image| std::cmp::Reverse(created(image)));
+        let mut list = serde_json::Value::Array(Vec::new());
+        for image in shown {
+            let mut summary = summary(image, &image.names, ApiVersion::MAX, Some(&shared), Some(&users));
+            summary.virtual_size = gates::VIRTUAL_SIZE.open(version).then_some(summary.size);
+            let mut summary = serde_json::to_value(summary).unwrap_or_default();
+            // Here, unlike in the list of images, no names are null.
+            for names in ["RepoTags", "RepoDigests"] {
+                null_if_empty(&mut summary[names]);
+            }
+            list.as_array_mut().into_iter().for_each(|list| list.push(summary.take()));
+        }
+        Ok((list, images.layers_size()))
+    })
+    .await
+}
+
+fn null_if_empty(list: &mut serde_json::Value) {
+    if list.as_array().is_some_and(Vec::is_empty) {
+        *list = serde_json::Value::Null;
+    }
 }
 
 /// Containers by image id.
@@ -127,7 +159,7 @@ fn summary(
 #[derive(Debug)]
 struct Wanted {
     dangling: Option<bool>,
-    labels: Vec<(String, Option<String>)>,
+    labels: Vec<LabelFilter>,
     references: Vec<String>,
     /// Made before these times.
     before: Vec<i64>,
@@ -153,13 +185,7 @@ impl Wanted {
         });
         Ok(Self {
             dangling: dangling.collect::<ApiResult<Vec<_>>>()?.first().copied(),
-            labels: values("label")
-                .iter()
-                .map(|label| match label.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (label.clone(), None),
-                })
-                .collect(),
+            labels: values("label").iter().map(|text| LabelFilter::parse(text)).collect(),
             references: values("reference").to_vec(),
             before,
             since: values("since").iter().map(time_of).collect::<ApiResult<Vec<_>>>()?,
@@ -170,12 +196,8 @@ impl Wanted {
     fn names_of(&self, image: &Image) -> Option<Vec<Reference>> {
         let at = created(image);
         let labels = image.config.config.labels.as_ref();
-        let has = |(key, value): &(String, Option<String>)| {
-            let found = labels.and_then(|labels| labels.get(key));
-            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-        };
         let wanted = self.dangling.is_none_or(|dangling| dangling == image.is_dangling())
-            && self.labels.iter().all(has)
+            && self.labels.iter().all(|label| label.matches(labels))
             && self.before.iter().all(|limit| at < *limit)
             && self.since.iter().all(|limit| at > *limit);
         if !wanted {

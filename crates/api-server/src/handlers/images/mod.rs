@@ -15,6 +15,7 @@ use oci::reference::{Reference, ReferenceError};
 
 pub(crate) use create::create;
 pub(crate) use list::list;
+pub(super) use list::shown_usage;
 pub(crate) use load::load;
 
 use crate::app::App;
@@ -39,7 +40,7 @@ pub(crate) async fn post(call: Call, _body: Body) -> ApiResult {
     match call.path("rest").rsplit_once('/') {
         Some((name, "tag")) => tag(&call, name).await,
         Some((_, "push")) => Err(not_implemented("POST /images/{name}/push")),
-        _ if call.path("rest") == "prune" => Err(not_implemented("POST /images/prune")),
+        _ if call.path("rest") == "prune" => super::space::prune_images(&call).await,
         _ => Ok(page_not_found().await),
     }
 }
@@ -125,7 +126,7 @@ fn invalid_reference(error: ReferenceError) -> ApiError {
 }
 
 /// Runs something on the image store where blocking is allowed.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     call: &Call,
     run: impl FnOnce(&Images, &App) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -135,7 +136,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Publishes what happened to an image, with its labels as Docker does.
-fn announce(app: &App, image: &Image, action: &str, name: &str) {
+pub(super) fn announce(app: &App, image: &Image, action: &str, name: &str) {
     let mut attributes: BTreeMap<_, _> = image.config.config.labels.clone().unwrap_or_default();
     attributes.insert("name".to_owned(), name.to_owned());
     app.engine.publish_image_event(action, &image.id.to_string(), attributes);
