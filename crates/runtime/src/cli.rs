@@ -3,6 +3,7 @@
 //! - [`args`]: options of one command, declared as a table
 //! - [`log`]: `--log` and `--log-format`, which callers read errors from
 //! - [`store`]: what is kept of a container on disk
+//! - [`systemd`]: cgroups that systemd makes
 //! - one module per command
 
 mod args;
@@ -18,6 +19,7 @@ mod log;
 mod sealed;
 mod spec;
 mod store;
+mod systemd;
 mod time;
 
 use std::ffi::OsString;
@@ -68,6 +70,8 @@ corten-runtime COMMAND --help prints the options of one command.
 pub(crate) struct Context {
     pub store: Store,
     pub log: Log,
+    /// Cgroups of new containers are made by systemd.
+    pub systemd: bool,
 }
 
 /// How a command failed.
@@ -149,15 +153,13 @@ fn run(program: &OsString, words: Vec<OsString>) -> Result<u8, Failure> {
         if args.has("--help") {
             return print(&args::help(&name, usage, options));
         }
-        if global.has("--systemd-cgroup") {
-            refuse_systemd()?;
-        }
         if ["create", "run", "exec"].contains(&&*name) {
             sealed::reexecute(program, &all)?;
         }
         log.debug(&format!("{name} {:?}", args.rest));
         let root = global.value("--root").map_or_else(|| "/run/corten-runtime".into(), PathBuf::from);
-        let context = Context { store: Store::new(root), log: log.clone() };
+        let context =
+            Context { store: Store::new(root), log: log.clone(), systemd: global.has("--systemd-cgroup") };
         command(&context, args)
     })();
     outcome.inspect_err(|failure| log.error(&failure.message))
@@ -183,16 +185,6 @@ const COMMANDS: &[(&str, &str, &[Opt], CommandFn)] = &[
 
 /// `--help` of a command.
 pub(crate) const HELP: Opt = Opt::flag("--help", Some("-h"), "Print this text");
-
-/// The systemd driver would ask systemd for a scope; there has to be one to ask.
-fn refuse_systemd() -> Result<(), Failure> {
-    let reason = if std::path::Path::new("/run/systemd/system").is_dir() {
-        "this runtime makes cgroups itself: call it without --systemd-cgroup (cgroupfs driver)"
-    } else {
-        "systemd is not running on this machine; call it without --systemd-cgroup (cgroupfs driver)"
-    };
-    Err(Failure::new(format_args!("--systemd-cgroup: {reason}")))
-}
 
 /// Prints to standard output; a closed pipe is the reader's choice.
 pub(crate) fn print(text: &str) -> Result<u8, Failure> {

@@ -236,6 +236,18 @@ impl Cgroup {
     }
 }
 
+/// The files of a v2 cgroup, and their values, that limits become; a file that stands in for another comes after it.
+pub fn v2_files(resources: &Resources) -> io::Result<Vec<(String, String)>> {
+    let settings = limits::v2(resources)?.into_iter();
+    Ok(settings
+        .flat_map(|setting| {
+            let other = setting.or.map(|(file, value)| (file.to_owned(), value));
+            [Some((setting.file, setting.value)), other]
+        })
+        .flatten()
+        .collect())
+}
+
 /// Without any hierarchy every limit lacks its controller.
 fn refuse_limits(resources: &Resources) -> io::Result<()> {
     match limits::v1(resources)?.into_iter().find(|setting| !setting.optional) {

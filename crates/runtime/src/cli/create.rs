@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::args::{Args, Option as Opt};
 use super::foreground::Foreground;
 use super::store::{self, Record};
+use super::systemd::{self, Scope, Unit};
 use super::{Context, Failure, HELP, Naming, console, delete, time};
 
 const BUNDLE: Opt = Opt::value("--bundle", Some("-b"), "DIR", "Bundle directory (default: the current one)");
@@ -166,6 +167,7 @@ struct NewContainer {
     id: String,
     directory: PathBuf,
     cgroup: Option<Cgroup>,
+    scope: Option<Scope>,
     /// The first process, until somebody answers for it.
     pidfd: Option<OwnedFd>,
     kept: bool,
@@ -175,7 +177,7 @@ impl NewContainer {
     fn reserve(context: &Context, args: &Args) -> Result<Self, Failure> {
         let id = args.container(0)?;
         let directory = context.store.reserve(&id)?;
-        Ok(Self { id, directory, cgroup: None, pidfd: None, kept: false })
+        Ok(Self { id, directory, cgroup: None, scope: None, pidfd: None, kept: false })
     }
 
     fn keep(mut self) -> String {
@@ -198,7 +200,7 @@ impl NewContainer {
         args: &Args,
         gate: Option<OwnedFd>,
     ) -> Result<Init, Failure> {
-        self.make_cgroup(&bundle.spec)?;
+        self.make_cgroup(context, &bundle.spec)?;
         let state = State {
             oci_version: oci::runtime::OCI_VERSION.to_owned(),
             id: self.id.clone(),
@@ -232,10 +234,18 @@ impl NewContainer {
         Ok(init)
     }
 
-    fn make_cgroup(&mut self, spec: &Spec) -> Result<(), Failure> {
+    fn make_cgroup(&mut self, context: &Context, spec: &Spec) -> Result<(), Failure> {
         let linux = spec.linux.clone().unwrap_or_default();
-        let path = cgroup_path(linux.cgroups_path.as_deref(), &self.id);
         let resources = linux.resources.unwrap_or_default();
+        if context.systemd {
+            systemd::check()?;
+            let unit = Unit::parse(linux.cgroups_path.as_deref(), &self.id)?;
+            let scope = Scope::create(unit, &self.id, &resources)?;
+            self.cgroup = Some(scope.cgroup.clone());
+            self.scope = Some(scope);
+            return Ok(());
+        }
+        let path = cgroup_path(linux.cgroups_path.as_deref(), &self.id);
         self.cgroup = Some(Cgroup::create(&path, &resources).naming(|| format!("create cgroup {path}"))?);
         Ok(())
     }
@@ -249,6 +259,7 @@ impl NewContainer {
             rootfs: bundle.rootfs.clone(),
             created: time::now(),
             cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned()),
+            unit: self.scope.as_ref().map(|scope| scope.unit.name.clone()),
             config: bundle.config.clone(),
         };
         let record = serde_json::to_vec(&record).naming(|| "write state.json".to_owned())?;
@@ -267,6 +278,9 @@ impl Drop for NewContainer {
             let _ = linux::event::send_signal(pidfd.as_fd(), libc::SIGKILL);
             let id = rustix::process::WaitId::PidFd(pidfd.as_fd());
             let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+        }
+        if let Some(scope) = self.scope.take() {
+            let _ = systemd::stop(&scope.unit.name);
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.remove();

@@ -76,6 +76,9 @@ pub(crate) fn remove(context: &Context, container: Container, spec: Option<&Spec
         if !private_pids {
             cgroup.kill().naming(|| format!("kill the processes of container {}", container.id))?;
         }
+        if let Some(unit) = &container.record.unit {
+            super::systemd::stop(unit)?;
+        }
         cgroup.remove().naming(|| format!("remove cgroup {}", cgroup.path()))?;
     }
     let poststop = spec.and_then(|spec| spec.hooks.as_ref()).filter(|hooks| !hooks.poststop.is_empty());

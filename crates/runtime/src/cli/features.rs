@@ -72,7 +72,7 @@ pub(crate) fn features(_: &Context, _: Args) -> Result<u8, Failure> {
             "cgroup": {
                 "v1": true,
                 "v2": true,
-                "systemd": false,
+                "systemd": true,
                 "systemdUser": false,
                 "rdma": false,
             },

@@ -133,6 +133,9 @@ pub(crate) fn update(context: &Context, args: Args) -> Result<u8, Failure> {
         }
         None => resources(&args)?,
     };
+    if let Some(unit) = context.store.container(&id)?.record.unit {
+        super::systemd::update(&unit, &resources)?;
+    }
     cgroup.update(&resources).naming(|| format!("update container {id}"))?;
     Ok(0)
 }

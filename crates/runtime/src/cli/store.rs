@@ -47,6 +47,9 @@ pub(crate) struct Record {
     pub created: String,
     /// Path of its cgroup.
     pub cgroup: Option<String>,
+    /// The systemd scope that this cgroup is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// The bundle's config.json as it was at create: exec, start and delete go by this one. In the same file,
     /// because each file costs what a mount does.
     pub config: Box<RawValue>,

@@ -329,9 +329,6 @@ fn features_and_help_are_printed() {
     assert!(bundle.call(&["--help"]).ok().contains("corten-runtime"));
     assert!(bundle.call(&["run", "--help"]).ok().contains("--console-socket"));
     assert!(bundle.call(&["nonsense"]).fails(1).contains("unknown command \"nonsense\""));
-    let path = bundle.directory.to_str().unwrap();
-    let error = bundle.call(&["--systemd-cgroup", "run", "--bundle", path, "x"]).fails(1);
-    assert!(error.contains("--systemd-cgroup"), "{error}");
 }
 
 #[test]

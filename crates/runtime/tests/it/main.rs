@@ -7,3 +7,4 @@ mod namespaces;
 mod process;
 mod rootfs;
 mod seccomp;
+mod systemd;
