@@ -1,5 +1,6 @@
 //! A container's files.
 
+use api_types::exec::IdResponse;
 use api_types::files::{Change, PathStat};
 
 use crate::error::ClientError;
@@ -8,6 +9,23 @@ use crate::transport::{Answer, BodyStream, Client, Payload, Request, RequestBody
 
 /// Media type of an archive.
 const TAR: &str = "application/x-tar";
+
+/// How a container becomes an image.
+#[derive(Debug, Default)]
+pub struct CommitOptions {
+    /// Name of the image.
+    pub repository: String,
+    /// Tag of the image.
+    pub tag: String,
+    /// Why.
+    pub comment: String,
+    /// Who commits.
+    pub author: String,
+    /// Dockerfile instructions.
+    pub changes: Vec<String>,
+    /// Pause the container meanwhile.
+    pub pause: bool,
+}
 
 fn archive(name: &str) -> String {
     format!("/containers/{}/archive", escape_path(name))
@@ -57,6 +75,22 @@ impl Client {
     pub async fn export_container(&self, name: &str) -> Result<BodyStream, ClientError> {
         let path = format!("/containers/{}/export", escape_path(name));
         Ok(self.send(Request::get(path)).await?.into_stream())
+    }
+
+    /// Makes an image of a container's changes; answers the image's id.
+    pub async fn commit_container(&self, name: &str, options: &CommitOptions) -> Result<String, ClientError> {
+        let mut query = Query::new()
+            .with("container", name)
+            .with_text("repo", &options.repository)
+            .with_text("tag", &options.tag)
+            .with_text("comment", &options.comment)
+            .with_text("author", &options.author)
+            .with("pause", if options.pause { "1" } else { "0" });
+        for change in &options.changes {
+            query.push("changes", change);
+        }
+        let answer: IdResponse = self.fetch(Request::post("/commit").query(query)).await?;
+        Ok(answer.id)
     }
 
     /// What differs between a container and its image.

@@ -95,6 +95,7 @@ fn container_routes() -> Router<Arc<App>> {
         .route("/containers/{name}/attach", post(attach::attach))
         .route("/containers/{name}/exec", post(exec::create))
         .route("/containers/{name}/changes", get_only(get(files::changes)))
+        .route("/commit", post(files::commit))
         .route("/containers/{name}/export", get_only(get(files::export)))
         .route("/containers/{name}/archive", get(files::archive).head(files::archive).put(files::archive))
 }
@@ -117,7 +118,6 @@ fn image_routes() -> Router<Arc<App>> {
 /// Docker's endpoints that we do not have yet.
 const NOT_IMPLEMENTED: &[(Method, &str)] = &[
     (Method::GET, "/containers/{name}/attach/ws"),
-    (Method::POST, "/commit"),
     (Method::POST, "/build"),
     (Method::POST, "/build/cancel"),
     (Method::POST, "/session"),

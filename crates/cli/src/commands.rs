@@ -1,6 +1,7 @@
 //! The commands, one file for each.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod df;

@@ -56,6 +56,7 @@ const COMMANDS: &[Entry] = &[
     entry::<commands::logs::Logs>(Some("logs"), Some(("container", &["logs"]))),
     entry::<commands::attach::Attach>(Some("attach"), Some(("container", &["attach"]))),
     entry::<commands::cp::Cp>(Some("cp"), Some(("container", &["cp"]))),
+    entry::<commands::commit::Commit>(Some("commit"), Some(("container", &["commit"]))),
     entry::<commands::diff::Diff>(Some("diff"), Some(("container", &["diff"]))),
     entry::<commands::export::Export>(Some("export"), Some(("container", &["export"]))),
     entry::<commands::inspect::Inspect>(Some("inspect"), None),

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Start(oneshot::Sender<Result<()>>),
     /// Stop its processes by the freezer.
     Pause(oneshot::Sender<Result<()>>),
+    /// The same, until a commit has read its files: an engine that starts lets it go.
+    PauseForCommit(oneshot::Sender<Result<()>>),
     /// Let them run again.
     Unpause(oneshot::Sender<Result<()>>),
     /// Give it another name, which is reserved already.
@@ -77,6 +79,7 @@ pub(crate) struct Container {
     link: Mutex<Link>,
     kept: AtomicBool,
     gate: Arc<Gate>,
+    committing: tokio::sync::Mutex<()>,
 }
 
 impl Container {
@@ -87,7 +90,13 @@ impl Container {
         let snapshot = watch::Sender::new(Snapshot { record: Arc::new(record), exits: 0, removed: false });
         let kept = AtomicBool::new(false);
         let gate = Arc::default();
-        (Arc::new(Self { id, snapshot, commands, link: Mutex::default(), kept, gate }), queue)
+        let (link, committing) = (Mutex::default(), tokio::sync::Mutex::default());
+        (Arc::new(Self { id, snapshot, commands, link, kept, gate, committing }), queue)
+    }
+
+    /// Held during a commit: the first of two to end would let the container go under the other.
+    pub(crate) fn committing(&self) -> &tokio::sync::Mutex<()> {
+        &self.committing
     }
 
     /// Who may write into its files.

@@ -145,6 +145,7 @@ fn plan(
         mounts,
         state: State::Created { failure: None },
         restart_count: 0,
+        paused_for_commit: false,
         stopped_by_user: false,
         health: None,
         written_files: std::collections::BTreeMap::new(),

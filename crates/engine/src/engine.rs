@@ -10,6 +10,7 @@ use shim::protocol::{Attach, Framing, Request, Target};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::attach;
+use crate::commit;
 use crate::container::{Command, Container};
 use crate::copy;
 use crate::create;
@@ -27,8 +28,8 @@ use crate::list;
 use crate::logs;
 use crate::names;
 use crate::params::{
-    AttachParams, ClientStream, CopyOptions, EngineConfig, EventsQuery, ListQuery, LogEntry, LogsQuery,
-    PathStat, PruneFilter, RemoveOptions, StatsMode, StreamTicket, WaitCondition,
+    AttachParams, ClientStream, CommitRequest, CopyOptions, EngineConfig, EventsQuery, ListQuery, LogEntry,
+    LogsQuery, PathStat, PruneFilter, RemoveOptions, StatsMode, StreamTicket, WaitCondition,
 };
 use crate::pipe::ByteStream;
 use crate::prune;
@@ -367,6 +368,11 @@ impl Engine {
     /// The container's root file system as an archive.
     pub async fn export(&self, name: &str) -> Result<ByteStream> {
         export::export(&self.shared, &self.find(name)?).await
+    }
+
+    /// Makes an image of its changes; the image's id.
+    pub async fn commit(&self, name: &str, request: CommitRequest) -> Result<String> {
+        commit::commit(&self.shared, self.find(name)?, request).await
     }
 
     /// What differs from the container's image, in the order of paths.

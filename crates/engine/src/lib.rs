@@ -28,6 +28,7 @@
 
 mod attach;
 pub mod capabilities;
+mod commit;
 mod container;
 mod copy;
 mod create;

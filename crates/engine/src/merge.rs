@@ -10,7 +10,20 @@ use crate::error::{EngineError, Result};
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Completes `user` with `image`, and checks that something remains to be run.
-pub fn merge(mut user: Config, image: &Config) -> Result<Config> {
+pub fn merge(user: Config, image: &Config) -> Result<Config> {
+    let mut user = complete(user, image);
+    if user.labels.is_none() {
+        user.labels = Some(BTreeMap::new());
+    }
+    let runs = |words: &Option<Vec<String>>| words.as_ref().is_some_and(|words| !words.is_empty());
+    if !runs(&user.entrypoint) && !runs(&user.cmd) {
+        return Err(EngineError::invalid("no command specified"));
+    }
+    Ok(user)
+}
+
+/// Completes `user` with `image`.
+pub fn complete(mut user: Config, image: &Config) -> Config {
     if user.user.is_empty() {
         user.user.clone_from(&image.user);
     }
@@ -30,14 +43,7 @@ pub fn merge(mut user: Config, image: &Config) -> Result<Config> {
         user.shell.clone_from(&image.shell);
     }
     user.healthcheck = merge_health(user.healthcheck, image.healthcheck.as_ref());
-    if user.labels.is_none() {
-        user.labels = Some(BTreeMap::new());
-    }
-    let runs = |words: &Option<Vec<String>>| words.as_ref().is_some_and(|words| !words.is_empty());
-    if !runs(&user.entrypoint) && !runs(&user.cmd) {
-        return Err(EngineError::invalid("no command specified"));
-    }
-    Ok(user)
+    user
 }
 
 /// Entries of the user win.

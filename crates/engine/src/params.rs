@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api_types::config::Config;
 pub use api_types::host_config::Ulimit;
+use oci::reference::Reference;
 use shim::protocol::Framing;
 
 /// How an engine is opened.
@@ -238,6 +240,23 @@ pub struct CopyOptions {
     pub keep_kinds: bool,
     /// Files get the container's own user, if it has one.
     pub copy_owner: bool,
+}
+
+/// How a container becomes an image.
+#[derive(Debug, Clone, Default)]
+pub struct CommitRequest {
+    /// Name of the image.
+    pub reference: Option<Reference>,
+    /// Configuration that is completed from the container's; none: the container's own.
+    pub config: Option<Config>,
+    /// Dockerfile instructions that change it.
+    pub changes: Vec<String>,
+    /// Who commits.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Pause the container while its files are read.
+    pub pause: bool,
 }
 
 /// Seconds or forever.

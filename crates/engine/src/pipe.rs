@@ -19,7 +19,7 @@ const AHEAD: usize = 4;
 
 /// Runs `write` where blocking is allowed, and streams what it writes. It gets an error when nobody listens any more;
 /// its own error ends the stream.
-pub(crate) fn stream_of(write: impl FnOnce(&mut Sender) -> io::Result<()> + Send + 'static) -> ByteStream {
+pub fn stream_of(write: impl FnOnce(&mut Sender) -> io::Result<()> + Send + 'static) -> ByteStream {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         let mut sender = Sender { sender, piece: Vec::with_capacity(PIECE) };
@@ -35,7 +35,8 @@ pub(crate) fn stream_of(write: impl FnOnce(&mut Sender) -> io::Result<()> + Send
 }
 
 /// Writes into a stream.
-pub(crate) struct Sender {
+#[derive(Debug)]
+pub struct Sender {
     sender: mpsc::Sender<io::Result<Bytes>>,
     piece: Vec<u8>,
 }

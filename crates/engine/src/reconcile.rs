@@ -144,6 +144,12 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
         container.adopt(events);
     }
     Supervisor::spawn(Arc::clone(&shared), Arc::clone(&container), commands);
+    if matches!(container.record().state, State::Paused(_))
+        && container.record().paused_for_commit
+        && let Err(error) = container.ask(Command::Unpause).await
+    {
+        tracing::warn!(container = %id, %error, "cannot unpause a container that was being committed");
+    }
     if gone {
         let removed =
             container.ask(|reply| Command::Remove(crate::params::RemoveOptions::default(), reply)).await;

@@ -42,6 +42,9 @@ pub struct Record {
     /// Restarts by policy.
     #[serde(default)]
     pub restart_count: i64,
+    /// Paused by a commit, which ends with the engine that did it.
+    #[serde(default)]
+    pub paused_for_commit: bool,
     /// The user stopped it: `unless-stopped` leaves it alone.
     #[serde(default)]
     pub stopped_by_user: bool,

@@ -96,10 +96,13 @@ impl Supervisor {
                 let _ = reply.send(self.start().await);
             }
             Command::Pause(reply) => {
-                let _ = reply.send(self.freeze(true).await);
+                let _ = reply.send(self.freeze(true, false).await);
+            }
+            Command::PauseForCommit(reply) => {
+                let _ = reply.send(self.freeze(true, true).await);
             }
             Command::Unpause(reply) => {
-                let _ = reply.send(self.freeze(false).await);
+                let _ = reply.send(self.freeze(false, false).await);
             }
             Command::Rename(name, reply) => {
                 let _ = reply.send(self.rename(name).await);
@@ -444,7 +447,7 @@ impl Supervisor {
         self.save(changed, was_restarting).await
     }
 
-    async fn freeze(&mut self, freeze: bool) -> Result<()> {
+    async fn freeze(&mut self, freeze: bool, for_commit: bool) -> Result<()> {
         let record = self.container.record();
         let event = if freeze { Event::Paused } else { Event::Resumed };
         let state = record.state.next(event).map_err(|denied| denied_error(&record, denied))?;
@@ -467,6 +470,7 @@ impl Supervisor {
         let mut changed = Record::clone(&record);
         if outcome.is_ok() {
             changed.state = state;
+            changed.paused_for_commit = for_commit;
         }
         if freeze && outcome.is_ok() {
             changed.health = changed.health.map(Health::stopped);

@@ -1,4 +1,4 @@
-//! Image names and their contents: import, load, save, tag, remove, history.
+//! Image names and their contents: import, commit, load, save, tag, remove, history.
 //!
 //! **Invariant:** a row is the truth. An image's row is written after its configuration and layers are on disk and
 //! synced, and removed before they are; a crash leaves shadows (directories, blobs) without rows, which the next
@@ -14,7 +14,8 @@
 //!
 //! - [`Images`]: the store; blocking calls, for a pool
 //! - [`Image`]: one image, as it was when asked for
-//! - [`import`], [`load`], [`save`], [`remove`], [`prune`], [`resolve`], [`history`]: the operations, each with its errors
+//! - [`import`], [`commit`], [`load`], [`save`], [`remove`], [`prune`], [`resolve`], [`history`]: the operations, each
+//!   with its errors
 //! - [`changes`]: Dockerfile instructions that `import` and `commit` apply
 //!
 //! Knows nothing of containers: who uses an image is asked of the caller.
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
+pub mod commit;
 pub mod history;
 mod image;
 pub mod import;
@@ -35,12 +37,13 @@ pub mod save;
 mod store;
 pub mod tag;
 
+pub use commit::{CommitError, CommitOptions};
 pub use image::{Image, ImageId, Layer};
 pub use import::{ImportError, ImportOptions};
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadedImage};
 pub use prune::Pruned;
 pub use remove::{ImageUser, RemoveError, Removed};
 pub use resolve::ResolveError;
-pub use save::SaveError;
+pub use save::{SaveError, Selection};
 pub use store::{Hold, Images, StoreError};
 pub use tag::TagError;

@@ -71,7 +71,7 @@ impl Conflict {
 #[derive(Clone, Copy)]
 struct Checks {
     soft: bool,
-    several_names: bool,
+    named: bool,
 }
 
 impl Images {
@@ -157,7 +157,7 @@ impl Removal<'_> {
         let mut name_removed = false;
         if image.id.starts_with(text) {
             if is_one_repository(&image.names) {
-                let checks = Checks { soft: !force, several_names: false };
+                let checks = Checks { soft: !force, named: false };
                 if let Some(conflict) = self.conflict(&image.id, checks) {
                     return Err(conflict.error(&image.id));
                 }
@@ -200,7 +200,7 @@ impl Removal<'_> {
     }
 
     fn delete(&mut self, id: &ImageId, force: bool, prune: bool, quiet: bool) -> Result<(), RemoveError> {
-        let checks = Checks { soft: !force, several_names: !force };
+        let checks = Checks { soft: !force, named: !force };
         if let Some(conflict) = self.conflict(id, checks) {
             // Whoever removed a name got what was asked for; only an image without name and use is told about.
             let dangling = self.current_names(id).is_empty();
@@ -265,7 +265,7 @@ impl Removal<'_> {
             let reason = format!("image is being used by running container {}", short(&user.container));
             return Some(Conflict { hard: true, used: true, reason });
         }
-        if checks.several_names && names_of(&index, id).len() > 1 {
+        if checks.named && !names_of(&index, id).is_empty() {
             let reason = "image is referenced in multiple repositories".to_owned();
             return Some(Conflict { hard: false, used: false, reason });
         }

@@ -37,7 +37,19 @@ pub enum SaveError {
     Document(#[from] serde_json::Error),
 }
 
+/// Images that are kept until they are saved.
+#[derive(Debug)]
+pub struct Selection(Vec<Selected>);
+
+impl Selection {
+    /// The images, each once.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.0.iter().map(|selected| &*selected.image)
+    }
+}
+
 /// An image to be saved, with the names that it is saved under.
+#[derive(Debug)]
 struct Selected {
     image: Arc<Image>,
     names: Vec<Reference>,
@@ -61,12 +73,17 @@ impl Images {
     /// Writes the images to `out`. A name without tag means all tags of the repository; an id has no name in the
     /// archive.
     pub fn save<W: Write>(&self, texts: &[String], out: W) -> Result<W, SaveError> {
-        let selected = self.select(texts)?;
+        self.save_selected(&self.select(texts)?, out)
+    }
+
+    /// Writes images that were [selected](Self::select).
+    pub fn save_selected<W: Write>(&self, selection: &Selection, out: W) -> Result<W, SaveError> {
+        let Selection(selected) = selection;
         let mut archive = Archive { writer: Writer::new(out), index: Vec::new(), manifest: Vec::new() };
         archive.folder("blobs/")?;
         archive.folder("blobs/sha256/")?;
         let mut written = BTreeSet::new();
-        for Selected { image, names, .. } in &selected {
+        for Selected { image, names, .. } in selected {
             for layer in &image.layers {
                 if written.insert(layer.diff_id.clone()) {
                     let header = file(&blob_name(&layer.diff_id), layer.archive_size);
@@ -77,11 +94,11 @@ impl Images {
             }
             archive.image(image, names, &mut written)?;
         }
-        archive.documents(&selected)
+        archive.documents(selected)
     }
 
     /// The images and the names that the texts mean, each image once, in the order of the texts.
-    fn select(&self, texts: &[String]) -> Result<Vec<Selected>, SaveError> {
+    pub fn select(&self, texts: &[String]) -> Result<Selection, ResolveError> {
         let mut selected: Vec<Selected> = Vec::new();
         for text in texts {
             for (image, name) in self.meant(text)? {
@@ -99,10 +116,10 @@ impl Images {
                 names.extend(name.filter(|name| !names.contains(name)));
             }
         }
-        Ok(selected)
+        Ok(Selection(selected))
     }
 
-    fn meant(&self, text: &str) -> Result<Vec<Meant>, SaveError> {
+    fn meant(&self, text: &str) -> Result<Vec<Meant>, ResolveError> {
         let name: Option<Reference> = text.parse().ok();
         if let Some(name) = name.as_ref().filter(|name| name.tag().is_none() && name.digest().is_none()) {
             let images = self.list();

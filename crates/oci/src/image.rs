@@ -123,6 +123,9 @@ pub struct ImageConfig {
     /// Defaults of a container made from the image.
     #[serde(default, deserialize_with = "null_is_default")]
     pub config: RunConfig,
+    /// Id of the container that the image was committed from.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub container: String,
     /// The container that the image was made from; Docker still writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_config: Option<RunConfig>,
@@ -185,12 +188,12 @@ pub struct History {
     /// When, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// Who.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
-    pub author: String,
     /// By which command.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub created_by: String,
+    /// Who.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub author: String,
     /// Message.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub comment: String,

@@ -1,18 +1,21 @@
-//! A container's files: copied in and out, exported, compared with its image.
+//! A container's files: copied in and out, exported, compared with its image, made an image.
 
 use std::io;
 
+use api_types::exec::IdResponse;
 use api_types::files::{self, Change};
 use axum::body::Body;
 use axum::extract::Request;
-use engine::params::{CopyOptions, PathStat};
+use engine::params::{CommitRequest, CopyOptions, PathStat};
 use engine::pipe::ByteStream;
 use futures_util::{StreamExt, TryStreamExt};
 use http::header::HeaderName;
 use http::{HeaderValue, Method, Response, StatusCode};
 
+use super::images::repository_and_tag;
 use crate::call::{self, Call, with_type};
 use crate::error::{ApiError, ApiResult};
+use crate::json::{self as body_json, requests};
 
 const TAR: &str = "application/x-tar";
 
@@ -73,4 +76,23 @@ pub(crate) async fn changes(call: Call) -> ApiResult {
         .map(|change| Change { path: change.path.display().to_string(), kind: change.kind as u8 })
         .collect();
     call::json(&Some(changes).filter(|changes| !changes.is_empty()))
+}
+
+/// `POST /commit`.
+pub(crate) async fn commit(call: Call, body: Body) -> ApiResult {
+    let request = CommitRequest {
+        reference: repository_and_tag(&call)?,
+        config: body_json::optional(&call.headers, body, &requests::COMMIT).await?,
+        changes: call.query.all("changes").map(str::to_owned).collect(),
+        author: call.query.text("author").to_owned(),
+        comment: call.query.text("comment").to_owned(),
+        // Absent is yes.
+        pause: call.query.text("pause").is_empty() || call.query.flag("pause"),
+    };
+    let container = call.query.text("container");
+    if container.is_empty() {
+        return Err(ApiError::bad_request("invalid name or ID supplied: \"\""));
+    }
+    let id = call.app.engine.commit(container, request).await?;
+    call::json_with(StatusCode::CREATED, &IdResponse { id })
 }

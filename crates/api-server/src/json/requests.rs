@@ -16,6 +16,10 @@ pub(crate) static CREATE: Struct = Struct {
     fields: &[("HostConfig", Object(&HOST_CONFIG)), ("NetworkingConfig", Object(&NETWORKING_CONFIG))],
 };
 
+/// `POST /commit`.
+pub(crate) static COMMIT: Struct =
+    Struct { name: "container.Config", root: "Config", embeds: &[&CONFIG], fields: &[] };
+
 /// `POST /containers/{id}/update`.
 pub(crate) static UPDATE: Struct = Struct {
     name: "container.UpdateConfig",

@@ -1,5 +1,6 @@
 //! The image store against a real file system.
 
+mod commit;
 mod crash;
 mod fixture;
 mod hostile;

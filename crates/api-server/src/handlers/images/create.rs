@@ -4,6 +4,7 @@ use std::io::Read;
 
 use axum::body::Body;
 use bytes::Bytes;
+use engine::error::chain;
 use futures_util::{StreamExt, TryStreamExt};
 use images::{ImportError, ImportOptions};
 use oci::platform::Platform;
@@ -11,7 +12,7 @@ use oci::reference::Reference;
 use serde_json::json;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{announce, blocking, chain, invalid_reference, repository_and_tag};
+use super::{announce, blocking, invalid_reference, repository_and_tag};
 use crate::call::{Call, with_type};
 use crate::error::{ApiError, ApiResult};
 use crate::fetch;

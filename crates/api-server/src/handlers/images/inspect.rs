@@ -8,6 +8,7 @@ use api_types::container::GraphDriver;
 use api_types::image::{ImageInspect, Metadata, RootFs};
 use http::StatusCode;
 use images::Image;
+use oci::image::ImageConfig;
 use oci::platform::Platform;
 use serde_json::{Map, Value};
 
@@ -100,7 +101,7 @@ fn document(image: &Image, version: ApiVersion) -> ImageInspect {
         repo_tags: image.repo_tags(),
         repo_digests: image.repo_digests(),
         parent: image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
-        comment: config.comment.clone(),
+        comment: comment(config).to_owned(),
         created: config.created.clone(),
         container_config,
         docker_version: config.docker_version.clone(),
@@ -122,6 +123,12 @@ fn document(image: &Image, version: ApiVersion) -> ImageInspect {
         descriptor: None,
         config: Some(run_config(raw.get("config"), version)),
     }
+}
+
+/// What was said at an import is in the document itself, what was said at a commit in its last step.
+fn comment(config: &ImageConfig) -> &str {
+    let last = config.history.last().map_or("", |step| step.comment.as_str());
+    if config.comment.is_empty() { last } else { &config.comment }
 }
 
 /// The configuration with the members that its version of the API has.

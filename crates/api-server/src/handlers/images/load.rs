@@ -2,13 +2,14 @@
 
 use axum::body::Body;
 use bytes::Bytes;
+use engine::error::chain;
 use futures_util::stream;
 use images::{LoadError, LoadOptions, LoadProgress};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::create::reader;
-use super::{announce, chain, inspect};
+use super::{announce, inspect};
 use crate::call::{Call, Chunk, with_type};
 use crate::error::ApiResult;
 

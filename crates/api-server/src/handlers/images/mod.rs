@@ -4,11 +4,13 @@ mod create;
 mod inspect;
 mod list;
 mod load;
+mod save;
 
 use std::collections::BTreeMap;
 
 use api_types::image::{DeleteResponse, HistoryItem};
 use axum::body::Body;
+use engine::error::chain;
 use http::StatusCode;
 use images::{Image, Images, RemoveError, Removed, ResolveError, TagError};
 use oci::reference::{Reference, ReferenceError};
@@ -28,8 +30,10 @@ pub(crate) async fn get(call: Call) -> ApiResult {
     match call.path("rest").rsplit_once('/') {
         Some((name, "json")) => inspect::inspect(&call, name).await,
         Some((name, "history")) => history(&call, name).await,
-        Some((_, "get")) => Err(not_implemented("GET /images/{name}/get")),
-        _ if call.path("rest") == "get" => Err(not_implemented("GET /images/get")),
+        Some((name, "get")) => save::save(&call, vec![name.to_owned()]).await,
+        _ if call.path("rest") == "get" => {
+            save::save(&call, call.query.all("names").map(str::to_owned).collect()).await
+        }
         _ if call.path("rest") == "search" => Err(not_implemented("GET /images/search")),
         _ => Ok(page_not_found().await),
     }
@@ -112,7 +116,7 @@ async fn history(call: &Call, name: &str) -> ApiResult {
 }
 
 /// `repo` and `tag` of a query as a name; none without `repo`.
-fn repository_and_tag(call: &Call) -> ApiResult<Option<Reference>> {
+pub(super) fn repository_and_tag(call: &Call) -> ApiResult<Option<Reference>> {
     let Some(repository) = call.query.non_empty("repo") else { return Ok(None) };
     let reference: Reference = repository.parse().map_err(invalid_reference)?;
     match call.query.non_empty("tag") {
@@ -170,20 +174,4 @@ impl From<RemoveError> for ApiError {
             RemoveError::Store(error) => Self::internal(chain(&error)),
         }
     }
-}
-
-/// An error with everything that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // `transparent` errors say what their source says.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
