@@ -203,7 +203,10 @@ impl Removal<'_> {
         let checks = Checks { soft: !force, named: !force };
         if let Some(conflict) = self.conflict(id, checks) {
             // Whoever removed a name got what was asked for; only an image without name and use is told about.
-            let dangling = self.current_names(id).is_empty();
+            let dangling = {
+                let index = self.images.index();
+                names_of(&index, id).is_empty() && index.children(id).next().is_none()
+            };
             return if quiet && (!dangling || conflict.used) { Ok(()) } else { Err(conflict.error(id)) };
         }
         let Some(image) = self.images.get(id) else { return Ok(()) };

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use images::{CommitError, CommitOptions, Image, ImageId, Images};
+use images::{CommitError, CommitOptions, Image, ImageId, Images, Removed};
 use oci::digest::Digest;
 use rustix::fs::{CWD, FileType, Mode};
 
@@ -85,13 +85,14 @@ fn a_layer_of_a_container_has_what_its_directory_says() {
     assert_eq!(attribute(&tree, "new/f", "user.mine"), Some(b"value".to_vec()));
     assert_eq!(stat("new/f").unwrap().ino(), stat("etc/h").unwrap().ino());
     assert!(stat("dev").is_err() && stat("etc/hosts").is_err(), "made for mounts alone");
+    let name = "mine:1".to_owned();
     // It survives a restart, and can be written as an archive.
-    let archive = images.save(&["mine:1".to_owned()], Vec::new()).unwrap();
+    let archive = images.save(std::slice::from_ref(&name), Vec::new()).unwrap();
     drop(images);
     let images = root.open();
     let again = images.resolve("mine:1").unwrap();
     assert_eq!((&again.id, &again.lower_dirs), (&image.id, &image.lower_dirs));
-    assert!(images.save(&["mine:1".to_owned()], Vec::new()).unwrap() == archive);
+    assert!(images.save(std::slice::from_ref(&name), Vec::new()).unwrap() == archive);
 }
 
 #[test]
@@ -132,7 +133,8 @@ fn a_parent_that_has_a_name_outlives_its_child() {
     let child = commit(&images, &upper, options(&base, "mine:1")).unwrap();
     commit(&images, &upper, options(&child.id, "top:1")).unwrap();
     assert!(images.remove(child.id.short(), false, true, &nobody).is_err(), "it has a child");
-    images.remove("mine:1", true, true, &nobody).unwrap();
+    let removed = images.remove("mine:1", false, true, &nobody).unwrap();
+    assert_eq!(removed, [Removed::Untagged("mine:1".into())]);
     images.remove("top:1", false, true, &nobody).unwrap();
     let left: Vec<_> = images.list().iter().map(|image| image.id.clone()).collect();
     assert_eq!(left, [base.clone()], "the nameless one in between went with its last child");
