@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use oci::nearest::{did_you_mean, nearest};
+
 use crate::autostart;
 use crate::command::{self, Command, Invocation};
 use crate::commands;
@@ -141,7 +143,10 @@ fn dispatch(program: &'static str, words: &[String], ui: &mut Ui) -> u8 {
     match GROUPS.iter().find(|(name, _)| name == word) {
         Some((group, about)) => dispatch_group(group, about, after, &context, ui),
         None => {
-            let line = format!("{program}: unknown command: {program} {word}");
+            let known =
+                COMMANDS.iter().filter_map(|entry| entry.top).chain(GROUPS.iter().map(|(name, _)| *name));
+            let near = did_you_mean(nearest(word, known));
+            let line = format!("{program}: unknown command: {program} {word}{near}");
             ui.tell(&format!("{line}\n\nRun '{program} --help' for more information"));
             FAILURE
         }
@@ -173,7 +178,10 @@ fn dispatch_group(group: &str, about: &str, words: &[String], context: &Context,
             OWN_FAILURE
         }
         word => {
-            ui.tell(&format!("{program}: unknown command: {program} {group} {word}\n\n{usage}"));
+            let members = COMMANDS.iter().filter_map(|entry| entry.group.filter(|(name, _)| *name == group));
+            let known = members.flat_map(|(_, names)| names.iter().copied());
+            let near = did_you_mean(nearest(word, known));
+            ui.tell(&format!("{program}: unknown command: {program} {group} {word}{near}\n\n{usage}"));
             FAILURE
         }
     }

@@ -63,6 +63,12 @@ impl From<io::Error> for CommandError {
     }
 }
 
+/// What an engine's error text suggests in place of a name that it does not know, with the blank before it; often
+/// nothing.
+pub(crate) fn suggestion(text: &str) -> &str {
+    text.find(" (did you mean ").map_or("", |at| &text[at..])
+}
+
 /// An operating system error in Go's words, which are the C library's in lower case, without the number.
 pub(crate) fn go_error(error: &io::Error) -> String {
     let text = error.to_string();

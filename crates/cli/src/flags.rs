@@ -10,6 +10,8 @@
 //! - [`value`]: the types of values
 //! - [`help`]: the text of `--help`
 
+use oci::nearest::{did_you_mean, nearest};
+
 pub(crate) mod help;
 pub(crate) mod value;
 
@@ -138,7 +140,9 @@ fn parse_long<A: 'static>(
         if name == "help" {
             return Ok(Some(Parsed::Help { short: false }));
         }
-        return Err(format!("unknown flag: --{name}"));
+        let known = tables.iter().copied().flatten().map(|flag| flag.long);
+        let near = nearest(name, known).map(|flag| format!("--{flag}"));
+        return Err(format!("unknown flag: --{name}{}", did_you_mean(near.as_deref())));
     };
     let text = match attached {
         Some(text) => text,

@@ -55,6 +55,7 @@ pub mod merge;
 pub mod modes;
 pub mod mounts;
 pub mod names;
+mod oom;
 pub mod params;
 pub mod pipe;
 mod prune;

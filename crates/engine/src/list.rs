@@ -102,7 +102,13 @@ fn status(record: &Record) -> String {
         State::Restarting(ended) => {
             format!("Restarting ({}) {} ago", ended.exit_code, since(ended.finished_at))
         }
-        State::Exited(ended) => format!("Exited ({}) {} ago", ended.exit_code, since(ended.finished_at)),
+        State::Exited(ended) => {
+            let text = format!("Exited ({}) {} ago", ended.exit_code, since(ended.finished_at));
+            match &ended.oom {
+                Some(oom) => format!("{text} ({})", oom.note()),
+                None => text,
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::events::now;
 use crate::exec;
 use crate::failpoints;
 use crate::health::Health;
+use crate::oom::OomKill;
 use crate::record::Record;
 use crate::restart;
 use crate::shared::Shared;
@@ -103,10 +104,13 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
         }
         Some(Finding::Over { exit, error }) => {
             if was_running {
+                let oom = OomKill::of(&exit, &run_dir);
+                let explained = oom.as_ref().filter(|_| error.is_empty()).map(OomKill::explanation);
                 let event = Event::Exited {
                     exit_code: exit.code,
                     oom_killed: exit.oom_killed,
-                    error,
+                    oom,
+                    error: explained.unwrap_or(error),
                     at: exit.at,
                     restart: false,
                 };

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use oci::nearest::{did_you_mean, nearest};
+
 use crate::container::Container;
 use crate::error::{EngineError, Result};
 
@@ -64,7 +66,6 @@ impl Registry {
 
     /// A container by id, name or unique begin of an id, in this order.
     pub(crate) fn find(&self, reference: &str) -> Result<Arc<Container>> {
-        let missing = || EngineError::not_found(format!("No such container: {reference}"));
         let maps = self.read();
         if let Some(container) = maps.containers.get(reference) {
             return Ok(Arc::clone(container));
@@ -86,7 +87,10 @@ impl Registry {
             (Some(_), Some(_)) => {
                 Err(EngineError::invalid(format!("multiple IDs found with provided prefix: {reference}")))
             }
-            _ => Err(missing()),
+            _ => {
+                let near = did_you_mean(nearest(name, maps.names.keys().map(String::as_str)));
+                Err(EngineError::not_found(format!("No such container: {reference}{near}")))
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ impl Shared {
     /// An image by name or id, for a platform if one is asked for.
     pub(crate) fn image(&self, name: &str, platform: Option<&str>) -> Result<Arc<images::Image>> {
         let image = self.images.resolve(name).map_err(|error| match error {
-            images::ResolveError::NotFound(_) => EngineError::not_found(error.to_string()),
+            images::ResolveError::NotFound { .. } => EngineError::not_found(error.to_string()),
             other => EngineError::invalid(other.to_string()),
         })?;
         check_platform(&image, name, platform)?;

@@ -15,6 +15,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::oom::OomKill;
+
 /// Where a container stands. Times are Unix nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +54,9 @@ pub struct Ended {
     pub exit_code: i32,
     /// The kernel's OOM killer struck.
     pub oom_killed: bool,
+    /// What is known of that.
+    #[serde(default)]
+    pub oom: Option<OomKill>,
     /// What people should know about it; empty: nothing.
     pub error: String,
     /// Begin of the run.
@@ -100,6 +105,8 @@ pub enum Event {
         exit_code: i32,
         /// Killed by the kernel, out of memory.
         oom_killed: bool,
+        /// What is known of that.
+        oom: Option<OomKill>,
         /// What people should know about it.
         error: String,
         /// When.
@@ -131,6 +138,7 @@ impl State {
                 exit_code: failure.exit_code,
                 error: failure.error,
                 oom_killed: false,
+                oom: None,
                 ..ended.clone()
             })),
             (S::Running(_) | S::Paused(_), E::StartFailed(_)) => Err(Denied("is already running")),
@@ -147,9 +155,12 @@ impl State {
                 Err(Denied("is not paused"))
             }
 
-            (S::Running(run) | S::Paused(run), E::Exited { exit_code, oom_killed, error, at, restart }) => {
+            (
+                S::Running(run) | S::Paused(run),
+                E::Exited { exit_code, oom_killed, oom, error, at, restart },
+            ) => {
                 let ended =
-                    Ended { exit_code, oom_killed, error, started_at: run.started_at, finished_at: at };
+                    Ended { exit_code, oom_killed, oom, error, started_at: run.started_at, finished_at: at };
                 Ok(if restart { S::Restarting(ended) } else { S::Exited(ended) })
             }
             (S::Created { .. } | S::Exited(_) | S::Restarting(_), E::Exited { .. }) => {
@@ -225,8 +236,14 @@ mod tests {
 
     fn states() -> [State; 5] {
         let run = Run { pid: 7, started_at: 1, finished_at: None };
-        let ended =
-            Ended { exit_code: 3, oom_killed: false, error: String::new(), started_at: 1, finished_at: 2 };
+        let ended = Ended {
+            exit_code: 3,
+            oom_killed: false,
+            oom: None,
+            error: String::new(),
+            started_at: 1,
+            finished_at: 2,
+        };
         [
             State::Created { failure: None },
             State::Running(run.clone()),
@@ -237,8 +254,14 @@ mod tests {
     }
 
     fn events() -> [(&'static str, Event); 7] {
-        let exited =
-            |restart| Event::Exited { exit_code: 1, oom_killed: false, error: String::new(), at: 9, restart };
+        let exited = |restart| Event::Exited {
+            exit_code: 1,
+            oom_killed: false,
+            oom: None,
+            error: String::new(),
+            at: 9,
+            restart,
+        };
         [
             ("started", Event::Started { pid: 8, at: 5 }),
             ("start-failed", Event::StartFailed(Failure { exit_code: 127, error: "x".into() })),

@@ -23,6 +23,7 @@ use crate::failpoints;
 use crate::gate;
 use crate::health::Health;
 use crate::modes::{self, Mode, NetworkMode};
+use crate::oom::OomKill;
 use crate::ready::{self, Shim};
 use crate::record::Record;
 use crate::restart::Backoff;
@@ -384,12 +385,15 @@ impl Supervisor {
         self.shared.execs.container_ended(&record.id);
         let restart = self.backoff.decide(&record, &ending.exit);
         let Ending { exit, mut error } = ending;
-        if exit.oom_killed && error.is_empty() {
-            error = oom_text(&record);
+        let oom = self.oom_kill(&exit).await;
+        if let Some(oom) = oom.as_ref().filter(|_| error.is_empty()) {
+            error = oom.explanation();
         }
+        let told = oom.as_ref().map(OomKill::attributes);
         let event = Event::Exited {
             exit_code: exit.code,
             oom_killed: exit.oom_killed,
+            oom,
             error,
             at: exit.at,
             restart: restart.is_some(),
@@ -413,8 +417,8 @@ impl Supervisor {
             tracing::error!(container = %record.id, %error, "cannot save an exit");
         }
         failpoints::EXIT_SAVED.pass();
-        if exit.oom_killed {
-            self.tell("oom", &[]);
+        if let Some(attributes) = told {
+            self.tell("oom", &attributes);
         }
         let duration = (exit.at - started).max(0) / 1_000_000_000;
         self.tell("die", &[("exitCode", exit.code.to_string()), ("execDuration", duration.to_string())]);
@@ -425,6 +429,15 @@ impl Supervisor {
         self.remove_run_dir().await;
         failpoints::EXIT_CLEARED.pass();
         self.restart_at = restart.map(|delay| Instant::now() + delay);
+    }
+
+    /// What is known of an OOM kill.
+    async fn oom_kill(&self, exit: &Exit) -> Option<OomKill> {
+        if !exit.oom_killed {
+            return None;
+        }
+        let (exit, run_dir) = (*exit, self.shared.layout.run_dir(&self.container.id));
+        tokio::task::spawn_blocking(move || OomKill::of(&exit, &run_dir)).await.ok().flatten()
     }
 
     async fn restart(&mut self) {
@@ -643,27 +656,6 @@ pub(crate) fn clear_cgroup(path: &str) {
             tracing::warn!(cgroup = path, %error, "cannot clear a cgroup");
         }
     }
-}
-
-/// What the kernel does not say: which limit it was.
-fn oom_text(record: &Record) -> String {
-    match record.host_config.memory {
-        0 => {
-            "killed by the kernel: the machine, or a cgroup above the container, is out of memory".to_owned()
-        }
-        limit => format!(
-            "killed by the kernel: the container's memory limit of {} was reached (raise it with --memory)",
-            size_text(limit)
-        ),
-    }
-}
-
-fn size_text(bytes: i64) -> String {
-    const UNITS: [(&str, i64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    UNITS
-        .iter()
-        .find(|(_, size)| bytes >= *size && bytes % size == 0)
-        .map_or_else(|| format!("{bytes} bytes"), |(unit, size)| format!("{} {unit}", bytes / size))
 }
 
 /// An event about a container: its labels, image, name, and `more`.

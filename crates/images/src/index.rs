@@ -43,6 +43,10 @@ impl Index {
         self.names.get(name)
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Reference> {
+        self.names.keys()
+    }
+
     pub(crate) fn layer(&self, diff_id: &Digest) -> Option<&Layer> {
         self.layers.get(diff_id)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oci::digest::Digest;
+use oci::nearest::{did_you_mean, nearest};
 use oci::reference::{Reference, ReferenceError, is_id};
 
 use crate::image::{Image, ImageId};
@@ -12,8 +13,13 @@ use crate::store::Images;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// There is none.
-    #[error("No such image: {0}")]
-    NotFound(String),
+    #[error("No such image: {name}{}", did_you_mean(.similar.as_deref()))]
+    NotFound {
+        /// As it was asked for, with the tag that was meant.
+        name: String,
+        /// One that was perhaps meant.
+        similar: Option<String>,
+    },
     /// The beginning of more than one id.
     #[error("No such image: {name}: {count} image ids begin with {prefix}, give more of it")]
     Ambiguous {
@@ -29,6 +35,13 @@ pub enum ResolveError {
     Invalid(#[from] ReferenceError),
 }
 
+impl ResolveError {
+    /// There is none of this name, and nothing to be said about it.
+    pub(crate) fn not_found(name: String) -> Self {
+        Self::NotFound { name, similar: None }
+    }
+}
+
 /// What a text means, before anything is looked up.
 enum Asked {
     Id(ImageId),
@@ -42,7 +55,7 @@ impl Images {
         let index = self.index();
         let name = match parse(text)? {
             Asked::Id(id) => {
-                return index.image(&id).cloned().ok_or_else(|| ResolveError::NotFound(id.to_string()));
+                return index.image(&id).cloned().ok_or_else(|| ResolveError::not_found(id.to_string()));
             }
             Asked::Name(name) => name,
         };
@@ -57,7 +70,12 @@ impl Images {
                 prefix: text.to_owned(),
                 count: others + 1,
             }),
-            (None, _) => Err(ResolveError::NotFound(name.familiar())),
+            (None, _) => {
+                let (name, known): (String, Vec<String>) =
+                    (name.familiar(), index.names().map(Reference::familiar).collect());
+                let similar = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
+                Err(ResolveError::NotFound { name, similar })
+            }
         }
     }
 

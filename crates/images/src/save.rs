@@ -107,7 +107,7 @@ impl Images {
                     None => {
                         // Removed in this very moment: there is no such image.
                         let hold =
-                            self.hold(&image.id).ok_or_else(|| ResolveError::NotFound(text.clone()))?;
+                            self.hold(&image.id).ok_or_else(|| ResolveError::not_found(text.clone()))?;
                         selected.push(Selected { image, names: Vec::new(), _hold: hold });
                         selected.len() - 1
                     }

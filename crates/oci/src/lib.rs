@@ -2,6 +2,7 @@
 //!
 //! - [`digest`]: content addresses (`sha256:…`)
 //! - [`reference`]: image names and their normal form (`busybox` → `docker.io/library/busybox:latest`)
+//! - [`nearest`]: the name that was probably meant
 //! - [`platform`]: operating system, architecture, variant
 //! - [`image`]: image configuration, manifest, index, descriptor
 //! - [`runtime`]: the runtime specification (`config.json`)
@@ -10,6 +11,7 @@
 
 pub mod digest;
 pub mod image;
+pub mod nearest;
 pub mod platform;
 pub mod reference;
 pub mod runtime;

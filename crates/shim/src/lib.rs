@@ -2,6 +2,7 @@
 //!
 //! - [`protocol`]: records on the socket between daemon and shim; [`codec`] makes their bytes
 //! - [`plan`]: what the engine hands over
+//! - [`oom`]: whose memory limit it was killed for, on disk
 //! - [`record`]: the exit record on disk
 //! - [`failpoints`]: where a test makes a shim die
 //! - [`spawn`]: starting a shim, connecting to one, sending and receiving
@@ -11,6 +12,7 @@
 
 pub mod codec;
 pub mod failpoints;
+pub mod oom;
 pub mod plan;
 pub mod protocol;
 pub mod record;

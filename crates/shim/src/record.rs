@@ -48,32 +48,13 @@ impl ExitRecord {
 
     /// The same, where the directory is open already.
     pub fn write_in(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(directory, TEMPORARY, flags, Mode::from_raw_mode(0o600))?;
-        let text = self.to_text();
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            match write(&file, rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => rest = &rest[count..],
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        renameat(directory, TEMPORARY, directory, NAME)?;
-        Ok(())
+        write_text(directory, NAME, TEMPORARY, &self.to_text())
     }
 
     /// Reads the record in `run_dir`; none if there is none.
     pub fn read(run_dir: &Path) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(CWD, run_dir.join(NAME), flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let bytes = linux::memfd::read(file.as_fd(), MAX_SIZE)?;
-        let record = str::from_utf8(&bytes).ok().and_then(Self::from_text);
+        let Some(text) = read_text(&run_dir.join(NAME))? else { return Ok(None) };
+        let record = Self::from_text(&text);
         record.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an exit record"))
     }
 
@@ -113,6 +94,41 @@ impl ExitRecord {
         }
         Some(Self { exit: Exit { code: code?, oom_killed: oom_killed?, at: at? }, sure: sure? })
     }
+}
+
+/// Writes a file of the run directory, so that a reader sees all of it or nothing.
+pub(crate) fn write_text(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    temporary: &str,
+    text: &str,
+) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(directory, temporary, flags, Mode::from_raw_mode(0o600))?;
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match write(&file, rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    renameat(directory, temporary, directory, name)?;
+    Ok(())
+}
+
+/// Reads such a file; none if there is none.
+pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let bytes = linux::memfd::read(file.as_fd(), MAX_SIZE)?;
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not text"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use api_types::container::CreateRequest;
 
 use crate::command::{Arity, Command};
 use crate::context::Context;
-use crate::error::{CommandError, FAILURE, OWN_FAILURE, Outcome, path_error};
+use crate::error::{CommandError, FAILURE, OWN_FAILURE, Outcome, path_error, suggestion};
 use crate::flags::{Order, Tables};
 use crate::request;
 use crate::request::flags::{CONTAINER_FLAGS, ContainerArgs};
@@ -118,7 +118,8 @@ pub(crate) async fn create_container(
         Err(error) if error.is_not_found() && matches!(args.pull.as_deref(), None | Some("" | "missing")) => {
             let Some(name) = name else { return Err(error.into()) };
             if !args.quiet {
-                ui.tell(&format!("Unable to find image '{name}' locally"));
+                let near = suggestion(&error.to_string()).to_owned();
+                ui.tell(&format!("Unable to find image '{name}' locally{near}"));
             }
             pull::pull_for_container(engine, &body.config.image, args, context, ui).await?;
             engine.create_container(&args.name, &platform, body).await

@@ -12,7 +12,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::command::{Arity, Command};
 use crate::context::Context;
-use crate::error::{CommandError, FAILURE, Outcome};
+use crate::error::{CommandError, FAILURE, Outcome, suggestion};
 use crate::flags::value::quoted;
 use crate::flags::{Flag, Tables, flag};
 use crate::format::JSON;
@@ -209,6 +209,7 @@ async fn find(
     size: bool,
     platform: &str,
 ) -> Result<(Kind, Json), String> {
+    let mut near = String::new();
     for kind in kinds {
         let size = size && *kind == Kind::Container;
         match kind.fetch(engine, name, size, platform).await {
@@ -217,11 +218,15 @@ async fn find(
                 return document.map(|document| (*kind, document)).map_err(|error| error.to_string());
             }
             // Another kind may have it.
-            Err(error) if kinds.len() > 1 && (error.is_not_found() || not_of_this_engine(&error)) => {}
+            Err(error) if kinds.len() > 1 && (error.is_not_found() || not_of_this_engine(&error)) => {
+                if near.is_empty() {
+                    near = suggestion(&error.to_string()).to_owned();
+                }
+            }
             Err(error) => return Err(error.to_string()),
         }
     }
-    Err(format!("Error: No such object: {name}"))
+    Err(format!("Error: No such object: {name}{near}"))
 }
 
 /// The engine does not know the kind at all, or refuses the name for it.

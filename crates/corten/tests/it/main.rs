@@ -25,4 +25,5 @@ mod shim_death;
 mod space;
 mod stats;
 mod terminal;
+mod troubleshooting;
 mod update;

@@ -11,6 +11,7 @@
 //! - `devices`: device rules → v1 lines or an eBPF program
 //! - `v1`, `v2`: the two kinds of hierarchy
 //! - `stats`: [`Stats`]
+//! - `oom`: whose memory limit it was, [`OutOfMemory`]
 //! - `files`: reading and writing cgroup files
 //!
 //! Knows nothing of containers, and nothing of systemd.
@@ -19,6 +20,7 @@ mod devices;
 mod files;
 mod host;
 mod limits;
+mod oom;
 mod stats;
 mod v1;
 mod v2;
@@ -32,6 +34,7 @@ use oci::runtime::Resources;
 
 use host::Layout;
 pub use host::{Host, Support};
+pub use oom::{LimitOwner, OutOfMemory};
 pub use stats::{CpuStats, IoEntry, MemoryStats, PidStats, Stats};
 
 /// Longest wait for tasks to freeze, or to leave a cgroup that is being removed.
@@ -188,6 +191,11 @@ impl Cgroup {
     /// How often the kernel's OOM killer struck in it.
     pub fn oom_kills(&self) -> u64 {
         stats::oom_kills(&self.host, &self.path)
+    }
+
+    /// Whose memory limit it was that the OOM killer struck for; asked after [`Self::oom_kills`] said that it did.
+    pub fn out_of_memory(&self) -> OutOfMemory {
+        oom::of(&self.host, &self.path)
     }
 
     /// The most memory it ever used, in bytes, when the kernel says it.

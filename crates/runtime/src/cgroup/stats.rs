@@ -75,7 +75,7 @@ pub struct IoEntry {
 }
 
 /// The cgroup's directory of a controller.
-fn of(host: &Host, path: &str, controller: Controller) -> Option<Directory> {
+pub(super) fn of(host: &Host, path: &str, controller: Controller) -> Option<Directory> {
     let mount = match &host.layout {
         Layout::V1(_) => &host.hierarchy(controller)?.mount,
         Layout::V2(mount) => mount,
@@ -141,10 +141,15 @@ fn throttling(text: &str, cpu: &mut CpuStats) {
 /// v1 says "unlimited" with the largest number of whole pages.
 const UNLIMITED_V1: u64 = 0x7fff_ffff_ffff_0000;
 
+/// The memory limit; none: unlimited.
+pub(super) fn limit_v1(directory: &Directory) -> Option<u64> {
+    directory.number("memory.limit_in_bytes").filter(|&limit| limit < UNLIMITED_V1)
+}
+
 fn memory_v1(directory: &Directory, memory: &mut MemoryStats) {
     memory.usage = directory.number("memory.usage_in_bytes").unwrap_or(0);
     memory.peak = directory.number("memory.max_usage_in_bytes");
-    memory.limit = directory.number("memory.limit_in_bytes").filter(|&limit| limit < UNLIMITED_V1);
+    memory.limit = limit_v1(directory);
     memory.failures = directory.number("memory.failcnt").unwrap_or(0);
     memory.details = details(directory);
 }

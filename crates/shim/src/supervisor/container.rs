@@ -208,6 +208,14 @@ impl Container {
         self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0)
     }
 
+    /// Keeps what is known of that for those who read the exit record.
+    pub(super) fn record_oom(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            // Without it less is known of the same end.
+            let _ = crate::oom::write_in(self.run_dir(), &cgroup.out_of_memory());
+        }
+    }
+
     /// Takes away its cgroup, its socket and our hold on its root.
     pub(super) fn remove(&mut self) {
         self.root = None;

@@ -132,6 +132,9 @@ impl Supervisor {
         }
         if let Some(container) = &mut self.container {
             exit.oom_killed = container.was_oom_killed();
+            if exit.oom_killed {
+                container.record_oom();
+            }
             let record = ExitRecord { exit, sure: true };
             // Without a record the daemon finds out otherwise; there is nobody else to tell it to.
             let _ = record.write_in(container.run_dir());

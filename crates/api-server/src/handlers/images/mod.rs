@@ -149,7 +149,7 @@ pub(super) fn announce(app: &App, image: &Image, action: &str, name: &str) {
 impl From<ResolveError> for ApiError {
     fn from(error: ResolveError) -> Self {
         let status = match error {
-            ResolveError::NotFound(_) => StatusCode::NOT_FOUND,
+            ResolveError::NotFound { .. } => StatusCode::NOT_FOUND,
             ResolveError::Ambiguous { .. } | ResolveError::Invalid(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())

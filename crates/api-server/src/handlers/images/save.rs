@@ -33,8 +33,8 @@ pub(super) async fn save(call: &Call, names: Vec<String>) -> ApiResult {
 /// Docker says only the second half, and of a name without tag only the first.
 fn not_found(error: ResolveError) -> ApiError {
     match error {
-        ResolveError::NotFound(name) => {
-            ApiError::new(StatusCode::NOT_FOUND, format!("No such image: {name}: reference does not exist"))
+        ResolveError::NotFound { .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, format!("{error}: reference does not exist"))
         }
         error => error.into(),
     }
