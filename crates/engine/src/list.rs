@@ -1,5 +1,6 @@
 //! Containers as `ps` lists them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use api_types::container::{Summary, SummaryHostConfig, SummaryNetworks};
@@ -24,6 +25,7 @@ const KNOWN_FILTERS: [&str; 14] = [
     "health",
     "id",
     "is-task",
+    // Tells containers of Windows apart; here all are alike.
     "isolation",
     "label",
     "name",
@@ -118,7 +120,9 @@ struct Filter<'a> {
     names: Vec<Regex>,
     ids: Vec<Regex>,
     exited: Vec<i32>,
-    ancestors: Vec<String>,
+    /// Ids of the images asked for, and of all that were made from them.
+    ancestors: HashSet<String>,
+    expose: Vec<PortFilter>,
     before: Option<i64>,
     since: Option<i64>,
 }
@@ -139,17 +143,33 @@ impl<'a> Filter<'a> {
         let exited = values("exited")
             .iter()
             .map(|code| {
-                code.parse::<i32>()
-                    .map_err(|_| EngineError::invalid(format!("invalid filter 'exited={code}'")))
+                code.parse::<i32>().map_err(|_| {
+                    EngineError::invalid(format!(
+                        "invalid filter 'exited={code}': strconv.Atoi: parsing {code:?}: invalid syntax"
+                    ))
+                })
             })
             .collect::<Result<_>>()?;
         for state in values("status") {
             const STATES: [&str; 7] =
-                ["created", "dead", "exited", "paused", "removing", "restarting", "running"];
+                ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
             if !STATES.contains(&state.as_str()) {
-                return Err(EngineError::invalid(format!("invalid filter 'status={state}'")));
+                return Err(EngineError::invalid(format!(
+                    "invalid filter 'status={state}': invalid value for state ({state}): must be one of {}",
+                    STATES.join(", ")
+                )));
             }
         }
+        if let Some(task) =
+            values("is-task").iter().find(|task| !["true", "false", "1", "0"].contains(&task.as_str()))
+        {
+            return Err(EngineError::invalid(format!("invalid filter 'is-task=[{task}]'")));
+        }
+        let ports = |name: &str| -> Result<Vec<PortFilter>> {
+            values(name).iter().map(|value| PortFilter::parse(name, value)).collect()
+        };
+        // Nothing is published in this version, so every such filter finds nothing; but a wrong one is told.
+        ports("publish")?;
         for health in values("health") {
             if !["none", "starting", "healthy", "unhealthy"].contains(&health.as_str()) {
                 return Err(EngineError::invalid(format!(
@@ -168,12 +188,8 @@ impl<'a> Filter<'a> {
             names: patterns("name"),
             ids: patterns("id"),
             exited,
-            ancestors: values("ancestor")
-                .iter()
-                .map(|name| {
-                    shared.images.resolve(name).map_or_else(|_| name.clone(), |image| image.id.to_string())
-                })
-                .collect(),
+            ancestors: descendants(&shared.images, values("ancestor")),
+            expose: ports("expose")?,
             before: moment("before")?,
             since: moment("since")?,
         })
@@ -183,9 +199,9 @@ impl<'a> Filter<'a> {
         self.query.filters.0.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// `status` and `exited` look at containers that do not run.
+    /// `status` looks at containers that do not run; `exited` does only with `all`, as in Docker.
     fn looks_at_state(&self) -> bool {
-        !self.values("status").is_empty() || !self.exited.is_empty()
+        !self.values("status").is_empty()
     }
 
     fn matches(&self, record: &Record) -> bool {
@@ -206,7 +222,7 @@ impl<'a> Filter<'a> {
             && (self.exited.is_empty()
                 || matches!(&record.state, State::Exited(ended) if self.exited.contains(&ended.exit_code)))
             && any("status", &|value| record.state.status() == value)
-            && (self.ancestors.is_empty() || self.ancestors.contains(&record.image_id))
+            && (self.values("ancestor").is_empty() || self.ancestors.contains(&record.image_id))
             && self.before.is_none_or(|before| record.created < before)
             && self.since.is_none_or(|since| record.created > since)
             && any("network", &|value| inspect::networks(record).contains_key(value))
@@ -219,16 +235,104 @@ impl<'a> Filter<'a> {
             && any("health", &|value| {
                 value == record.health.as_ref().map_or("none", |health| health.status.word())
             })
-            && any("is-task", &|value| value == "false")
-            && any("isolation", &|value| value.is_empty() || value == "default")
+            && any("is-task", &|value| ["false", "0"].contains(&value))
             && any("publish", &|_| false)
-            && any("expose", &|value| {
-                record
+            && (self.expose.is_empty()
+                || record
                     .config
                     .exposed_ports
                     .iter()
                     .flatten()
-                    .any(|(port, _)| port == value || port.split('/').next() == Some(value))
+                    .any(|(port, _)| self.expose.iter().any(|wanted| wanted.matches(port))))
+    }
+}
+
+/// A port or a range of them, `80`, `8000-8010/udp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PortFilter {
+    first: u16,
+    last: u16,
+    protocol: String,
+}
+
+impl PortFilter {
+    fn parse(filter: &str, text: &str) -> Result<Self> {
+        if text.contains(':') {
+            return Err(EngineError::invalid(format!(
+                "filter for '{filter}' should not contain ':': {text}"
+            )));
+        }
+        let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let number = |text: &str| {
+            text.parse::<u16>().map_err(|error| {
+                let range = *error.kind() == std::num::IntErrorKind::PosOverflow;
+                let why = if range { "value out of range" } else { "invalid syntax" };
+                format!("strconv.ParseUint: parsing {text:?}: {why}")
             })
+        };
+        let bounds = number(first).and_then(|first| Ok((first, number(last)?)));
+        let (first, last) = bounds
+            .and_then(|(first, last)| {
+                if first <= last {
+                    Ok((first, last))
+                } else {
+                    Err("invalid range specified for port".to_owned())
+                }
+            })
+            .map_err(|why| {
+                EngineError::invalid(format!("error while looking up for {filter} {text}: {why}"))
+            })?;
+        Ok(Self { first, last, protocol: protocol.to_owned() })
+    }
+
+    /// Whether `port`, `80/tcp`, is one of them.
+    fn matches(&self, port: &str) -> bool {
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        protocol == self.protocol
+            && number.parse().is_ok_and(|number: u16| (self.first..=self.last).contains(&number))
+    }
+}
+
+/// Ids of the images of these names, and of all that were made from them.
+fn descendants(images: &images::Images, names: &[String]) -> HashSet<String> {
+    let mut found = HashSet::new();
+    // A name that nothing has is nobody's ancestor.
+    let mut open: Vec<images::ImageId> =
+        names.iter().filter_map(|name| images.resolve(name).ok()).map(|image| image.id.clone()).collect();
+    while let Some(id) = open.pop() {
+        if found.insert(id.to_string()) {
+            open.extend(images.children(&id));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_single_or_in_ranges() {
+        for (filter, port, want) in [
+            ("80", "80/tcp", true),
+            ("80", "80/udp", false),
+            ("80/udp", "80/udp", true),
+            ("79-85", "80/tcp", true),
+            ("81-85", "80/tcp", false),
+        ] {
+            assert_eq!(PortFilter::parse("expose", filter).unwrap().matches(port), want, "{filter} {port}");
+        }
+        for (filter, want) in [
+            ("x", "error while looking up for expose x: strconv.ParseUint: parsing \"x\": invalid syntax"),
+            (
+                "80-x",
+                "error while looking up for expose 80-x: strconv.ParseUint: parsing \"x\": invalid syntax",
+            ),
+            ("9-8", "error while looking up for expose 9-8: invalid range specified for port"),
+            ("1:2", "filter for 'expose' should not contain ':': 1:2"),
+        ] {
+            assert_eq!(PortFilter::parse("expose", filter).unwrap_err().message(), want);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod ledger;
 mod lifecycle;
 mod memory;
 mod programs;
+mod ps;
 mod reaper;
 mod sharing;
 mod shim_death;
