@@ -216,7 +216,7 @@ fn check_host_config(
     resources::check(host, &shared.host, warnings)?;
     security::parse(host.security_opt.as_deref().unwrap_or_default())?;
     restart::check(&host.restart_policy, host.auto_remove)?;
-    log_config::complete(&mut host.log_config, &shared.config.log_options)?;
+    log_config::complete(&mut host.log_config, &shared.config.log_options, warnings)?;
     capabilities::resolve(
         capabilities::Request {
             add: host.cap_add.as_deref().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Reading `json-file` logs, rotated files included, while the shim writes them.
 //!
-//! The shim rotates by renaming: the file that is open here keeps its bytes, and its successor has the old name.
+//! The shim rotates by renaming: a file that is open here keeps its bytes. Files are told apart by their inodes, for
+//! their names may move on between any two looks.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -39,7 +40,7 @@ pub(crate) fn read(
     query: LogsQuery,
 ) -> Result<mpsc::Receiver<LogEntry>> {
     let record = container.record();
-    if record.host_config.log_config.kind != "json-file" {
+    if record.host_config.log_config.kind == "none" {
         return Err(EngineError::new(
             crate::error::ErrorKind::NotImplemented,
             "configured logging driver does not support reading",
@@ -104,18 +105,16 @@ impl Reader {
         let mut lives = container.watch();
         let start = self.path.clone();
         let tail = self.query.tail;
-        let (older, offset) = tokio::task::spawn_blocking(move || find_start(&start, tail))
+        let mut files = tokio::task::spawn_blocking(move || find_start(&start, tail))
             .await
             .map_err(io::Error::other)??;
-        for (path, offset) in older {
-            if let Some(position) = Position::open(&path, offset)? {
-                self.drain(position).await?;
-            }
+        let mut position = files.pop();
+        for older in files {
+            self.drain(older).await?;
             if self.finished {
                 return Ok(());
             }
         }
-        let mut position = Position::open(&self.path, offset)?;
         loop {
             // Asked before reading: what was written before the end is then certainly read.
             let running = lives.borrow_and_update().record.state.run().is_some();
@@ -143,17 +142,15 @@ impl Reader {
         };
         loop {
             position = self.drain(position).await?;
-            let current = std::fs::metadata(&self.path).map(|status| status.ino());
-            match current {
-                Ok(inode) if inode != position.inode && !self.finished => {
-                    // Rotated: what came between the last read and the rename first.
-                    self.drain(position).await?;
-                    match Position::open(&self.path, 0)? {
-                        Some(next) => position = next,
-                        None => return Ok(None),
-                    }
-                }
-                _ => return Ok(Some(position)),
+            if self.finished || inode(&self.path) == Some(position.inode) {
+                return Ok(Some(position));
+            }
+            // Rotated: what came between the last read and the rename first.
+            position = self.drain(position).await?;
+            match successor(&self.path, position.inode)? {
+                Some(next) => position = next,
+                // In the middle of a rotation; the new file is a change that wakes us.
+                None => return Ok(Some(position)),
             }
         }
     }
@@ -179,6 +176,20 @@ impl Reader {
         }
         Ok(position)
     }
+}
+
+/// As in a query: what is not a letter, a digit or one of `-_.~` is `%XX`, and a blank is `+`.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => escaped.push(char::from(byte)),
+            b' ' => escaped.push('+'),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 enum BatchEnd {
@@ -219,7 +230,7 @@ fn format_entry(line: Line, time: i64, query: &LogsQuery) -> Option<LogEntry> {
     }
     if query.details {
         let attributes: Vec<String> =
-            line.attrs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            line.attrs.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
         text.push_str(&attributes.join(","));
         text.push(' ');
     }
@@ -227,48 +238,70 @@ fn format_entry(line: Line, time: i64, query: &LogsQuery) -> Option<LogEntry> {
     Some(LogEntry { stream, line: text.into_bytes() })
 }
 
-/// Older files to read with their offsets, and the offset in the current one.
-type Start = (Vec<(PathBuf, u64)>, u64);
-
-/// Where the last `tail` lines begin.
-fn find_start(path: &Path, tail: Option<u64>) -> io::Result<Start> {
-    let mut rotated = rotated_files(path);
-    let Some(mut wanted) = tail else {
-        return Ok((rotated.into_iter().map(|path| (path, 0)).collect(), 0));
-    };
-    let (offset, found) = tail_offset(path, wanted)?;
-    wanted -= found;
-    let mut older = Vec::new();
-    while wanted > 0 {
-        let Some(path) = rotated.pop() else { break };
-        let (offset, found) = tail_offset(&path, wanted)?;
-        wanted -= found;
-        older.insert(0, (path, offset));
+/// The files to read, the oldest first and the current one last, each open where the last `tail` lines begin.
+///
+/// They are opened from the current one on: a rotation meanwhile moves a file to where it is still looked for.
+fn find_start(path: &Path, tail: Option<u64>) -> io::Result<Vec<Position>> {
+    let mut files: Vec<Position> = Vec::new();
+    let mut wanted = tail;
+    for number in 0.. {
+        let Some(mut position) = Position::open(&numbered(path, number), 0)? else {
+            // The current one may be missing for a moment, or for good.
+            if number == 0 {
+                continue;
+            }
+            break;
+        };
+        if files.iter().any(|known| known.inode == position.inode) {
+            continue;
+        }
+        if let Some(wanted) = &mut wanted {
+            if *wanted == 0 && !files.is_empty() {
+                break;
+            }
+            let (offset, found) = tail_offset(position.file.get_mut(), *wanted)?;
+            position.file.seek(SeekFrom::Start(offset))?;
+            *wanted -= found;
+        }
+        files.push(position);
     }
-    Ok((older, offset))
+    files.reverse();
+    Ok(files)
 }
 
-/// `….2`, `….1`: the oldest first.
-fn rotated_files(path: &Path) -> Vec<PathBuf> {
-    let numbered = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    };
-    let mut files: Vec<PathBuf> = (1..).map(numbered).take_while(|path| path.exists()).collect();
-    files.reverse();
-    files
+/// `…`, `….1`, `….2`: the younger, the lower the number.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|status| status.ino())
+}
+
+/// The file that was begun after the one with this inode; the oldest there is, if that one has been removed.
+fn successor(path: &Path, before: u64) -> io::Result<Option<Position>> {
+    loop {
+        let last = (1..).take_while(|number| inode(&numbered(path, *number)).is_some()).last().unwrap_or(0);
+        let place = (1..=last).find(|number| inode(&numbered(path, *number)) == Some(before));
+        let next = Position::open(&numbered(path, place.map_or(last, |place| place - 1)), 0)?;
+        // Names that have moved between the looks are looked at again.
+        match place {
+            Some(place) if inode(&numbered(path, place)) != Some(before) => {}
+            _ => return Ok(next.filter(|next| next.inode != before)),
+        }
+    }
 }
 
 /// Offset of the last `wanted` whole lines of a file, and how many there are (at most `wanted`).
-fn tail_offset(path: &Path, wanted: u64) -> io::Result<(u64, u64)> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
-        file => file?,
-    };
+fn tail_offset(file: &mut File, wanted: u64) -> io::Result<(u64, u64)> {
     let mut end = file.metadata()?.len();
     if wanted == 0 {
-        return Ok((last_line_end(&mut file, end)?, 0));
+        return Ok((last_line_end(file, end)?, 0));
     }
     let mut block = vec![0; 64 * 1024];
     let mut newlines = 0;
@@ -344,8 +377,87 @@ mod tests {
         let path = dir.join("log");
         std::io::Write::write_all(&mut File::create(&path).unwrap(), b"one\ntwo\nthree\npart").unwrap();
         for (wanted, expected) in [(0, (14, 0)), (1, (8, 1)), (2, (4, 2)), (3, (0, 3)), (9, (0, 3))] {
-            assert_eq!(tail_offset(&path, wanted).unwrap(), expected, "{wanted}");
+            assert_eq!(tail_offset(&mut File::open(&path).unwrap(), wanted).unwrap(), expected, "{wanted}");
         }
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// A log that a test rotates.
+    struct Rotated(PathBuf);
+
+    impl Rotated {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("corten-rotated-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.join("log")
+        }
+
+        /// Renames as the shim does, keeping `keep` files, and begins a new file.
+        fn begin(&self, text: &str, keep: u32) {
+            for number in (0..keep - 1).rev() {
+                let _ = std::fs::rename(numbered(&self.path(), number), numbered(&self.path(), number + 1));
+            }
+            io::Write::write_all(&mut File::create(self.path()).unwrap(), text.as_bytes()).unwrap();
+        }
+    }
+
+    impl Drop for Rotated {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn text(position: Position) -> String {
+        let mut text = String::new();
+        position.file.into_inner().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn files_are_followed_in_the_order_in_which_they_were_begun() {
+        let log = Rotated::new("order");
+        log.begin("a\n", 3);
+        let first = Position::open(&log.path(), 0).unwrap().unwrap();
+        assert!(successor(&log.path(), first.inode).unwrap().is_none());
+        log.begin("b\n", 3);
+        log.begin("c\n", 3);
+        let second = successor(&log.path(), first.inode).unwrap().unwrap();
+        let third = successor(&log.path(), second.inode).unwrap().unwrap();
+        assert!(successor(&log.path(), third.inode).unwrap().is_none());
+        assert_eq!((text(second), text(third)), ("b\n".to_owned(), "c\n".to_owned()));
+        // The first is gone by now: the oldest that is left follows it.
+        log.begin("d\n", 3);
+        assert_eq!(text(successor(&log.path(), first.inode).unwrap().unwrap()), "b\n");
+    }
+
+    #[test]
+    fn reading_begins_in_the_file_that_has_the_last_lines() {
+        let log = Rotated::new("start");
+        for part in ["a\nb\n", "c\n", "d\ne\n"] {
+            log.begin(part, 3);
+        }
+        for (tail, expected) in [
+            (None, "a b c d e"),
+            (Some(9), "a b c d e"),
+            (Some(4), "b c d e"),
+            (Some(2), "d e"),
+            (Some(1), "e"),
+            (Some(0), ""),
+        ] {
+            let mut found = String::new();
+            for mut position in find_start(&log.path(), tail).unwrap() {
+                position.file.read_to_string(&mut found).unwrap();
+            }
+            assert_eq!(found.trim().replace('\n', " "), expected, "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn details_are_escaped_as_in_a_query() {
+        assert_eq!(escaped("y=z a/b,c-_.~é"), "y%3Dz+a%2Fb%2Cc-_.~%C3%A9");
     }
 }

@@ -695,7 +695,12 @@ impl LaunchError {
                     126 | 127 => ErrorKind::InvalidParameter,
                     _ => ErrorKind::System,
                 };
-                let message = format!("failed to create task for container: {message}");
+                let hint = if message.ends_with("not a directory") {
+                    ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+                } else {
+                    ""
+                };
+                let message = format!("failed to create task for container: {message}{hint}");
                 Self { exit_code, error: EngineError::new(kind, message) }
             }
             other => EngineError::system("failed to create task for container", other).into(),

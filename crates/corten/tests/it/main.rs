@@ -17,6 +17,7 @@ mod health;
 mod hostile_images;
 mod ledger;
 mod lifecycle;
+mod logs;
 mod memory;
 mod programs;
 mod ps;
