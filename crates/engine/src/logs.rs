@@ -287,7 +287,10 @@ fn inode(path: &Path) -> Option<u64> {
 fn successor(path: &Path, before: u64) -> io::Result<Option<Position>> {
     loop {
         let last = (1..).take_while(|number| inode(&numbered(path, *number)).is_some()).last().unwrap_or(0);
-        let place = (1..=last).find(|number| inode(&numbered(path, *number)) == Some(before));
+        let place = (0..=last).find(|number| inode(&numbered(path, *number)) == Some(before));
+        if place == Some(0) {
+            return Ok(None);
+        }
         let next = Position::open(&numbered(path, place.map_or(last, |place| place - 1)), 0)?;
         // Names that have moved between the looks are looked at again.
         match place {
