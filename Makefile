@@ -1,6 +1,8 @@
 # Thin on purpose: what happens is in scripts/, demo/ and bench/.
 PREFIX ?= /usr/local
+UNITDIR ?= /etc/systemd/system
 BINARIES = corten corten-shim corten-runtime
+UNITS = corten.service corten.socket
 
 .PHONY: help build test test-vm demo bench install uninstall clean
 
@@ -22,14 +24,16 @@ demo: build ## Run a real Redis under Corten, kill the daemon under it, clean up
 bench: build ## Measure against Docker and Podman, where they are installed (as root)
 	@bench/run.sh
 
-install: ## Copy the programs from bin/ to $(PREFIX)/bin
+install: ## Copy the programs from bin/ to $(PREFIX)/bin, and the systemd units to $(UNITDIR)
 	@for name in $(BINARIES); do \
 	  test -x "bin/$$name" || { echo "bin/$$name is missing: run 'make build' first" >&2; exit 1; }; done
 	@cd bin && install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" $(BINARIES)
 	@echo "installed in $(DESTDIR)$(PREFIX)/bin: $(BINARIES)"
+	@scripts/install-units.sh "$(DESTDIR)" "$(PREFIX)/bin" "$(UNITDIR)" $(UNITS)
 
 uninstall: ## Remove them from there
 	@cd "$(DESTDIR)$(PREFIX)/bin" && rm -f $(BINARIES)
+	@rm -f $(UNITS:%="$(DESTDIR)$(UNITDIR)/%")
 
 clean: ## Remove everything that was built
 	@cargo clean --quiet

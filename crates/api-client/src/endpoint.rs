@@ -33,6 +33,25 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// What someone who may not connect can do about it.
+    pub(crate) fn remedy(&self) -> String {
+        let Self::Unix(path) = self else { return "ask the administrator of that machine".to_owned() };
+        // Who may not even see the socket learns of the usual group.
+        let gid = std::fs::metadata(path).map(|socket| std::os::unix::fs::MetadataExt::gid(&socket)).ok();
+        if gid == Some(0) {
+            return "the socket is root's alone: use sudo, or start the engine with --group".to_owned();
+        }
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = match gid {
+            None => "corten".to_owned(),
+            Some(gid) => group_name(&groups, gid).map_or_else(|| gid.to_string(), str::to_owned),
+        };
+        format!(
+            "only root and the members of group {group} may use it: use sudo, or have yourself added with 'sudo usermod \
+             -aG {group} $USER' and log in again (members of that group can become root)"
+        )
+    }
+
     /// Reads `unix:///path`, `tcp://host:port` or a bare `host[:port]`, which means TCP.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let text = text.trim();
@@ -105,9 +124,25 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Name of a group in the text of `/etc/group`.
+fn group_name(groups: &str, gid: u32) -> Option<&str> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then_some(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_found_by_number() {
+        let groups = "root:x:0:\ncorten:x:998:me,you\nbroken\n";
+        assert_eq!(group_name(groups, 998), Some("corten"));
+        assert_eq!(group_name(groups, 7), None);
+    }
 
     #[test]
     fn hosts_are_read_as_docker_reads_them() {

@@ -25,10 +25,15 @@ pub enum ClientError {
     #[error("{0}")]
     NotStarted(String),
     /// The socket is not ours to use.
-    #[error("permission denied while trying to connect to the Docker daemon socket at {endpoint}: {source}")]
+    #[error(
+        "permission denied while trying to connect to the Docker daemon socket at {endpoint}: connect: permission \
+         denied\n{remedy}"
+    )]
     Permission {
         /// Where.
         endpoint: String,
+        /// What to do about it.
+        remedy: String,
         /// Why.
         source: io::Error,
     },

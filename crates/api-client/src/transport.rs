@@ -388,7 +388,10 @@ impl Client {
     fn connect_error(&self, source: io::Error) -> ClientError {
         let endpoint = self.endpoint.to_string();
         match source.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::Permission { endpoint, source },
+            io::ErrorKind::PermissionDenied => {
+                let remedy = self.endpoint.remedy();
+                ClientError::Permission { endpoint, remedy, source }
+            }
             _ => ClientError::Connect { endpoint, source },
         }
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::Engine;
 
+use crate::host::Host;
+
 /// The engine, and what the daemon knows about itself.
 #[derive(Debug)]
 pub struct App {
@@ -33,9 +35,17 @@ impl App {
         Self { engine, daemon, debug }
     }
 
-    /// Says whether the daemon logs at level debug from now on.
-    pub fn set_debug(&self, debug: bool) {
+    /// The daemon has read its configuration again: whether it logs at level debug from now on. Whoever listens to
+    /// events is told.
+    pub fn reloaded(&self, debug: bool) {
         self.debug.store(debug, Ordering::Relaxed);
+        let attributes = [
+            ("debug", debug.to_string()),
+            ("labels", serde_json::json!(self.daemon.labels).to_string()),
+            ("name", Host::read().name),
+        ];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
+        self.engine.publish_daemon_event("reload", &self.daemon.id, attributes);
     }
 
     pub(crate) fn debug(&self) -> bool {

@@ -48,6 +48,18 @@ pub(crate) struct Args {
     /// Resource limit of containers that do not set it themselves (can be repeated)
     #[arg(long = "default-ulimit", value_name = "NAME=SOFT[:HARD]")]
     pub(crate) default_ulimits: Vec<String>,
+    /// Size of /dev/shm of containers that name none
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) default_shm_size: Option<String>,
+    /// Do not let programs in containers gain privileges by running others
+    #[arg(long)]
+    pub(crate) no_new_privileges: bool,
+    /// System call filter of containers that name none: a file with a profile, builtin or unconfined
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seccomp_profile: Option<String>,
+    /// Cgroup below which containers get theirs
+    #[arg(long, value_name = "CGROUP")]
+    pub(crate) cgroup_parent: Option<String>,
     /// Label of this daemon, shown by info (can be repeated)
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<String>,

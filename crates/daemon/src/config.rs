@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use engine::params::Ulimit;
 use serde::Deserialize;
 
+use crate::args::CalledAs;
 use crate::tolerated::{self, Unsupported};
 
-/// The file that is read when none is named; it may be absent.
-pub(crate) const DEFAULT_FILE: &str = "/etc/corten/config.toml";
+/// The files of which the first that is there is read when none is named.
+const DEFAULT_FILES: [&str; 2] = ["/etc/corten/config.toml", "/etc/corten/daemon.json"];
+/// The same when the daemon is called `dockerd`.
+const DOCKER_FILES: [&str; 1] = ["/etc/docker/daemon.json"];
 
 /// What a file says. Docker's keys where Docker has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -44,14 +47,31 @@ pub(crate) struct Config {
     pub(crate) init: bool,
     /// Resource limits of containers that do not set these themselves, by name.
     pub(crate) default_ulimits: BTreeMap<String, Ulimit>,
+    /// Bytes of `/dev/shm` of containers that name none, `64m`.
+    pub(crate) default_shm_size: Option<Size>,
+    /// Programs in containers that say nothing of it gain no privileges by running others.
+    pub(crate) no_new_privileges: bool,
+    /// System call filter of containers that name none: a file with a profile, `builtin` or `unconfined`.
+    pub(crate) seccomp_profile: Option<String>,
     /// Seconds between the stop signal and SIGKILL of containers that name none.
     pub(crate) stop_timeout: Option<u64>,
     /// Largest unpacked layer, in bytes.
     pub(crate) max_layer_size: Option<u64>,
-    /// Cgroup of this engine's containers.
+    /// Cgroup of this engine's containers; Docker's name for it is `cgroup-parent`.
+    #[serde(alias = "cgroup-parent")]
     pub(crate) cgroup_root: Option<String>,
     /// Shims that wait for containers; each makes one start faster and holds some 200 kB.
     pub(crate) ready_shims: Option<usize>,
+}
+
+/// A number of bytes, with a unit or without.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Size {
+    /// Bytes.
+    Number(u64),
+    /// `64m`.
+    Text(String),
 }
 
 /// Why a file is not usable.
@@ -65,14 +85,21 @@ pub(crate) enum ConfigError {
     Unsupported { path: PathBuf, source: Unsupported },
 }
 
-/// Reads `path`, or the default file if it is there; and what is to be said about its keys.
-pub(crate) fn read(path: Option<&Path>) -> Result<(Config, Vec<String>), ConfigError> {
-    let file = path.unwrap_or(Path::new(DEFAULT_FILE));
-    match std::fs::read_to_string(file) {
-        Ok(text) => parse(file, &text),
-        Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(Default::default()),
-        Err(source) => Err(ConfigError::Unreadable { path: file.to_owned(), source }),
+/// Reads `path`, or the first default file that is there; and what is to be said about its keys.
+pub(crate) fn read(path: Option<&Path>, called_as: CalledAs) -> Result<(Config, Vec<String>), ConfigError> {
+    let defaults: &[&str] = match called_as {
+        CalledAs::Corten => &DEFAULT_FILES,
+        CalledAs::Dockerd => &DOCKER_FILES,
+    };
+    let files = path.map_or_else(|| defaults.iter().map(Path::new).collect(), |path| vec![path]);
+    for file in files {
+        match std::fs::read_to_string(file) {
+            Ok(text) => return parse(file, &text),
+            Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ConfigError::Unreadable { path: file.to_owned(), source }),
+        }
     }
+    Ok(Default::default())
 }
 
 fn parse(path: &Path, text: &str) -> Result<(Config, Vec<String>), ConfigError> {
@@ -116,11 +143,11 @@ mod tests {
         let text = error.to_string();
         assert!(text.starts_with("configuration file /etc/corten/config.toml: "), "{text}");
         assert!(text.contains("line 2") && text.contains("data-rot"), "{text}");
-        assert!(parse(Path::new("daemon.json"), r#"{"bip":"10.0.0.1/8"}"#).is_err());
+        assert!(parse(Path::new("daemon.json"), r#"{"userns-remap":"x"}"#).is_err());
     }
 
     #[test]
     fn only_the_default_file_may_be_absent() {
-        assert!(read(Some(Path::new("/nonexistent/config.toml"))).is_err());
+        assert!(read(Some(Path::new("/nonexistent/config.toml")), CalledAs::Corten).is_err());
     }
 }

@@ -55,10 +55,11 @@ fn start(args: Args, mut notes: Vec<String>, called_as: CalledAs) -> Result<Exit
         return Ok(ExitCode::SUCCESS);
     }
     failpoints::arm(&[engine::failpoints::ALL], &engine::failpoints::OF_SHIMS)?;
-    let (config, more_notes) = config::read(args.config_file.as_deref())?;
+    let (config, more_notes) = config::read(args.config_file.as_deref(), called_as)?;
     notes.extend(more_notes);
     let settings = Settings::new(args.clone(), config, called_as)?;
     if args.validate {
+        notes.iter().try_for_each(|note| writeln!(std::io::stderr(), "warning: {note}"))?;
         writeln!(std::io::stderr(), "configuration OK")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -66,11 +67,16 @@ fn start(args: Args, mut notes: Vec<String>, called_as: CalledAs) -> Result<Exit
     for note in notes {
         tracing::warn!("{note}");
     }
-    run(&args, settings, &level)?;
+    run(settings, &level, &|| reloaded_level(&args, called_as))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure> {
+/// `reload` reads the log level of the configuration again.
+fn run(
+    settings: Settings,
+    level: &LogLevel,
+    reload: &dyn Fn() -> Result<Level, Failure>,
+) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     process::raise_open_files();
     process::lower_oom_score();
@@ -104,7 +110,8 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
             max_layer_size: settings.max_layer_size,
             cgroup_root: settings.cgroup_root,
             init: settings.init,
-            default_ulimits: settings.default_ulimits.clone(),
+            default_ulimits: settings.default_ulimits,
+            defaults: settings.defaults,
             ready_shims: settings.ready_shims,
             labels: settings.labels,
         });
@@ -120,7 +127,7 @@ fn run(args: &Args, settings: Settings, level: &LogLevel) -> Result<(), Failure>
         }
         notify("READY=1");
         tracing::info!(version = api_server::VERSION, "daemon is ready");
-        until_told_to_stop(&mut signals, args, level, &app).await;
+        until_told_to_stop(&mut signals, reload, level, &app).await;
         notify("STOPPING=1");
         drop(sockets);
         server.stop().await;
@@ -160,15 +167,20 @@ impl Signals {
 }
 
 /// Serves signals until one of them says stop.
-async fn until_told_to_stop(signals: &mut Signals, args: &Args, level: &LogLevel, app: &App) {
+async fn until_told_to_stop(
+    signals: &mut Signals,
+    reload: &dyn Fn() -> Result<Level, Failure>,
+    level: &LogLevel,
+    app: &App,
+) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
-            _ = signals.reload.recv() => match reloaded_level(args) {
+            _ = signals.reload.recv() => match reload() {
                 Ok(new) => {
                     level.set(new);
-                    app.set_debug(new >= Level::DEBUG);
+                    app.reloaded(new >= Level::DEBUG);
                     tracing::info!(level = %new, "configuration read again");
                 }
                 Err(error) => tracing::error!(%error, "configuration not read again"),
@@ -177,7 +189,7 @@ async fn until_told_to_stop(signals: &mut Signals, args: &Args, level: &LogLevel
     }
 }
 
-fn reloaded_level(args: &Args) -> Result<Level, Failure> {
-    let (config, _) = config::read(args.config_file.as_deref())?;
+fn reloaded_level(args: &Args, called_as: CalledAs) -> Result<Level, Failure> {
+    let (config, _) = config::read(args.config_file.as_deref(), called_as)?;
     Ok(log_level(args, &config)?)
 }

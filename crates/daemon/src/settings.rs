@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use engine::params::Ulimit;
+use engine::params::{ContainerDefaults, Ulimit};
+use engine::security::SeccompChoice;
 use tracing::Level;
 
 use crate::args::{Args, CalledAs};
-use crate::config::Config;
+use crate::config::{Config, Size};
 
 /// Where the daemon listens when it is called `corten daemon`.
 const DEFAULT_SOCKET: &str = "/run/corten.sock";
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) pids_limit: Option<i64>,
     pub(crate) init: bool,
     pub(crate) default_ulimits: Vec<Ulimit>,
+    pub(crate) defaults: ContainerDefaults,
     pub(crate) stop_timeout: u64,
     pub(crate) max_layer_size: Option<u64>,
     pub(crate) cgroup_root: Option<String>,
@@ -68,6 +70,10 @@ pub(crate) enum SettingsError {
     Ulimit(String),
     #[error("invalid default ulimit: {0}")]
     UlimitName(String),
+    #[error("invalid default shm size {0:?}: expected a number of bytes such as 64m")]
+    ShmSize(String),
+    #[error("cannot read seccomp profile {}: {reason}", path.display())]
+    Seccomp { path: PathBuf, reason: String },
     #[error("{what} must be an absolute path, not {path:?}")]
     Relative { what: &'static str, path: PathBuf },
 }
@@ -93,6 +99,11 @@ impl Settings {
             flag.or(file).unwrap_or_else(|| default.into())
         };
         let pids_limit = config.pids_limit.unwrap_or(DEFAULT_PIDS_LIMIT);
+        let defaults = ContainerDefaults {
+            shm_size: shm_size(args.default_shm_size.map(Size::Text).or(config.default_shm_size))?,
+            no_new_privileges: args.no_new_privileges || config.no_new_privileges,
+            seccomp: seccomp(args.seccomp_profile.or(config.seccomp_profile))?,
+        };
         Ok(Self {
             endpoints,
             plain_tcp: args.tls.or(config.tls) == Some(false),
@@ -106,9 +117,10 @@ impl Settings {
             pids_limit: (pids_limit > 0).then_some(pids_limit),
             init: args.init || config.init,
             default_ulimits: ulimits(&args.default_ulimits, config.default_ulimits)?,
+            defaults,
             stop_timeout: config.stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT),
             max_layer_size: config.max_layer_size,
-            cgroup_root: config.cgroup_root,
+            cgroup_root: args.cgroup_parent.or(config.cgroup_root),
             ready_shims: config.ready_shims.unwrap_or(DEFAULT_READY_SHIMS),
             shim: args.shim,
         })
@@ -195,6 +207,30 @@ fn ulimit(text: &str) -> Option<Ulimit> {
     let (name, values) = text.split_once('=')?;
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
     Some(Ulimit { name: name.to_owned(), soft: soft.parse().ok()?, hard: hard.parse().ok()? })
+}
+
+fn shm_size(given: Option<Size>) -> Result<i64, SettingsError> {
+    let (bytes, shown) = match given {
+        None => return Ok(ContainerDefaults::default().shm_size),
+        Some(Size::Number(bytes)) => (Some(bytes), bytes.to_string()),
+        Some(Size::Text(text)) => (engine::log_config::parse_size(&text), text),
+    };
+    let bytes = bytes.and_then(|bytes| i64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    bytes.ok_or(SettingsError::ShmSize(shown))
+}
+
+/// Read now, so that a profile that is not there keeps the daemon from starting and not each container.
+fn seccomp(given: Option<String>) -> Result<SeccompChoice, SettingsError> {
+    let path = match given.as_deref() {
+        None | Some("" | "builtin") => return Ok(SeccompChoice::Builtin),
+        Some("unconfined") => return Ok(SeccompChoice::Unconfined),
+        Some(path) => PathBuf::from(path),
+    };
+    let failed = |reason: String| SettingsError::Seccomp { path: path.clone(), reason };
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(SeccompChoice::Profile(text))
 }
 
 fn absolute(what: &'static str, path: PathBuf) -> Result<PathBuf, SettingsError> {

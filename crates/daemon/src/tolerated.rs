@@ -1,7 +1,7 @@
 //! Docker's flags and configuration keys that change nothing here: with these values they are already true.
 //!
 //! Other programs start `dockerd` with them. Each is warned about; a value that would ask for something else is an
-//! error, never ignored.
+//! error, never ignored. And keys that cannot be honoured yet: each is named in a warning.
 
 use std::ffi::OsString;
 
@@ -47,7 +47,6 @@ const TABLE: &[Tolerated] = &[
         values: Values::Only(&["runc"]),
         because: "the built-in runtime does it",
     },
-    Tolerated { name: "seccomp-profile", values: Values::Only(&["builtin"]), because: "it is the default" },
     Tolerated {
         name: "exec-opt",
         values: Values::Only(&["native.cgroupdriver=cgroupfs"]),
@@ -58,6 +57,50 @@ const TABLE: &[Tolerated] = &[
     Tolerated { name: "max-concurrent-downloads", values: Values::Any, because: HINT },
     Tolerated { name: "max-concurrent-uploads", values: Values::Any, because: HINT },
     Tolerated { name: "max-download-attempts", values: Values::Any, because: HINT },
+];
+
+/// Docker's keys that ask for what this version does not have; nothing is the less safe for it. Those of which that could
+/// not be said (`tlsverify`, `userns-remap`, `authorization-plugins`) are unknown keys, and so errors.
+const NOT_HONOURED: &[(&str, &[&str])] = &[
+    (
+        "this version has no bridge network",
+        &[
+            "allow-direct-routing",
+            "bip",
+            "bip6",
+            "bridge",
+            "default-address-pools",
+            "default-gateway",
+            "default-gateway-v6",
+            "default-network-opts",
+            "dns",
+            "dns-opts",
+            "dns-search",
+            "firewall-backend",
+            "fixed-cidr",
+            "fixed-cidr-v6",
+            "host-gateway-ip",
+            "host-gateway-ips",
+            "icc",
+            "ip",
+            "ip-forward",
+            "ip-forward-no-drop",
+            "ip-masq",
+            "ip6tables",
+            "iptables",
+            "ipv6",
+            "mtu",
+        ],
+    ),
+    (
+        "this version reaches no registry",
+        &["http-proxy", "https-proxy", "insecure-registries", "no-proxy", "proxies", "registry-mirrors"],
+    ),
+    ("this version builds no images", &["builder"]),
+    ("every container runs under the built-in runtime", &["runtimes"]),
+    ("there is no swarm", &["node-generic-resources", "swarm-default-advertise-addr"]),
+    ("no metrics are served", &["metrics-addr"]),
+    ("there are no optional features", &["features"]),
 ];
 
 /// A flag that cannot be what it asks for.
@@ -120,6 +163,11 @@ pub(crate) fn take_keys(
             }
         }
     }
+    for (because, names) in NOT_HONOURED {
+        for name in names.iter().filter(|name| document.remove(**name).is_some()) {
+            notes.push(format!("{name} is not honoured: {because}"));
+        }
+    }
     Ok(notes)
 }
 
@@ -178,5 +226,24 @@ mod tests {
         );
         assert!(take(&["--live-restore=false"]).is_err());
         assert!(take(&["--exec-opt", "native.cgroupdriver=systemd"]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_honoured_is_named_unless_safety_hangs_on_it() {
+        let take = |text: &str| {
+            let mut document = serde_json::from_str(text).unwrap();
+            let notes = take_keys(&mut document).unwrap();
+            (notes, document.len())
+        };
+        let (notes, left) = take(r#"{"bip":"10.0.0.1/8","registry-mirrors":["x"]}"#);
+        assert_eq!(
+            notes,
+            [
+                "bip is not honoured: this version has no bridge network",
+                "registry-mirrors is not honoured: this version reaches no registry"
+            ]
+        );
+        assert_eq!(left, 0);
+        assert_eq!(take(r#"{"tlsverify":true,"userns-remap":"x"}"#), (vec![], 2));
     }
 }

@@ -33,8 +33,6 @@ use crate::supervise::{Supervisor, container_event};
 pub const LOOPBACK_ONLY: &str =
     "The container has a network namespace of its own with loopback only: this version has no bridge yet.";
 
-const DEFAULT_SHM_SIZE: i64 = 64 * 1024 * 1024;
-
 /// Creates a container.
 pub(crate) async fn create(
     shared: &Arc<Shared>,
@@ -240,7 +238,7 @@ fn check_host_config(
         host.network_mode = "default".into();
         warnings.push(LOOPBACK_ONLY.to_owned());
     }
-    fill_defaults(host, shared.host.cgroup_v2);
+    fill_defaults(host, shared.host.cgroup_v2, shared.config.defaults.shm_size);
     Ok(())
 }
 
@@ -282,7 +280,7 @@ fn resolve_joined(shared: &Shared, host: &mut HostConfig) -> Result<()> {
 }
 
 /// What Docker fills in, as `inspect` shows it.
-fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool) {
+fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool, shm_size: i64) {
     let default = |field: &mut String, value: &str| {
         if field.is_empty() {
             *field = value.to_owned();
@@ -293,7 +291,7 @@ fn fill_defaults(host: &mut HostConfig, cgroup_v2: bool) {
     default(&mut host.cgroupns_mode, if cgroup_v2 { "private" } else { "host" });
     default(&mut host.runtime, "runc");
     if host.shm_size == 0 && !host.ipc_mode.starts_with("container:") {
-        host.shm_size = DEFAULT_SHM_SIZE;
+        host.shm_size = shm_size;
     }
     host.links = host.links.take().filter(|links| !links.is_empty());
     disable_labels(host);

@@ -439,6 +439,16 @@ impl Engine {
         self.shared.events.publish(event("image", action, id, attributes));
     }
 
+    /// Publishes an event about the daemon, `reload`.
+    pub fn publish_daemon_event(
+        &self,
+        action: &str,
+        id: &str,
+        attributes: std::collections::BTreeMap<String, String>,
+    ) {
+        self.shared.events.publish(event("daemon", action, id, attributes));
+    }
+
     fn find(&self, reference: &str) -> Result<Arc<Container>> {
         self.shared.registry.find(reference)
     }

@@ -487,7 +487,7 @@ fn plan(
             env: environment(base, request.env.as_deref().unwrap_or_default()),
             cwd: cwd.map_or_else(|| "/".to_owned(), String::clone),
             capabilities: Some(capabilities),
-            no_new_privileges: options.no_new_privileges,
+            no_new_privileges: options.no_new_privileges.unwrap_or(shared.config.defaults.no_new_privileges),
             oom_score_adj: Some(host.oom_score_adj),
             rlimits: spec::rlimits(host, &shared.config.default_ulimits, shared.host.max_files)?,
             ..Process::default()

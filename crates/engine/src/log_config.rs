@@ -149,7 +149,7 @@ fn max_file(kind: &str, options: &BTreeMap<String, String>) -> Result<u32> {
 }
 
 /// `10k`, `1.5g`, `100`, with binary units.
-fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
     let (number, unit) = lower.split_at(digits);

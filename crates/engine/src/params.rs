@@ -10,6 +10,8 @@ pub use api_types::host_config::Ulimit;
 use oci::reference::Reference;
 use shim::protocol::Framing;
 
+use crate::security::SeccompChoice;
+
 /// How an engine is opened.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -27,6 +29,8 @@ pub struct EngineConfig {
     pub init: bool,
     /// Resource limits of containers that do not set these themselves.
     pub default_ulimits: Vec<Ulimit>,
+    /// What else containers get that do not set it themselves.
+    pub defaults: ContainerDefaults,
     /// Seconds between the stop signal and SIGKILL, when the container names none.
     pub stop_timeout: u64,
     /// Largest unpacked layer in bytes; none: bounded by free space alone.
@@ -42,6 +46,23 @@ pub struct EngineConfig {
 /// Filters of a list: name → accepted values, as in `{"label": ["a=b"]}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters(pub BTreeMap<String, Vec<String>>);
+
+/// What containers get that do not set it themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerDefaults {
+    /// Bytes of `/dev/shm`.
+    pub shm_size: i64,
+    /// Programs gain no privileges by running others.
+    pub no_new_privileges: bool,
+    /// System call filter.
+    pub seccomp: SeccompChoice,
+}
+
+impl Default for ContainerDefaults {
+    fn default() -> Self {
+        Self { shm_size: 64 * 1024 * 1024, no_new_privileges: false, seccomp: SeccompChoice::Builtin }
+    }
+}
 
 /// A label that is asked for: its name, and its value if that matters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,11 @@ use crate::error::{EngineError, Result};
 /// Where a container's system call filter comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum SeccompChoice {
-    /// The built-in profile.
+    /// Nothing was said: the engine's own default.
     #[default]
     Default,
+    /// The built-in profile.
+    Builtin,
     /// No filter.
     Unconfined,
     /// The user's profile, as JSON.
@@ -19,8 +21,8 @@ pub enum SeccompChoice {
 pub struct SecurityOptions {
     /// System call filter.
     pub seccomp: SeccompChoice,
-    /// `no-new-privileges`.
-    pub no_new_privileges: bool,
+    /// `no-new-privileges`; none: the engine's default.
+    pub no_new_privileges: Option<bool>,
     /// `socketcall=allow`: i386's one door to all socket calls stays open.
     pub allow_socketcall: Option<bool>,
     /// `writable-cgroups`: whether the container may make cgroups of its own; by default if it is privileged.
@@ -45,7 +47,7 @@ fn apply(parsed: &mut SecurityOptions, option: &str) -> Result<()> {
     let Some((key, value)) = pair else {
         return match option {
             "no-new-privileges" => {
-                parsed.no_new_privileges = true;
+                parsed.no_new_privileges = Some(true);
                 Ok(())
             }
             _ => Err(EngineError::invalid(format!("invalid --security-opt 1: {option:?}"))),
@@ -55,12 +57,12 @@ fn apply(parsed: &mut SecurityOptions, option: &str) -> Result<()> {
         "seccomp" => {
             parsed.seccomp = match value {
                 "unconfined" => SeccompChoice::Unconfined,
-                "builtin" => SeccompChoice::Default,
+                "builtin" => SeccompChoice::Builtin,
                 profile => SeccompChoice::Profile(profile.to_owned()),
             };
         }
         "no-new-privileges" => {
-            parsed.no_new_privileges = parse_bool(value).ok_or_else(invalid)?;
+            parsed.no_new_privileges = Some(parse_bool(value).ok_or_else(invalid)?);
         }
         "writable-cgroups" => {
             parsed.writable_cgroups = Some(parse_bool(value).ok_or_else(invalid)?);
@@ -120,9 +122,10 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        assert!(one("no-new-privileges").unwrap().no_new_privileges);
-        assert!(one("no-new-privileges:true").unwrap().no_new_privileges);
-        assert!(!one("no-new-privileges=false").unwrap().no_new_privileges);
+        assert_eq!(one("no-new-privileges").unwrap().no_new_privileges, Some(true));
+        assert_eq!(one("no-new-privileges:true").unwrap().no_new_privileges, Some(true));
+        assert_eq!(one("no-new-privileges=false").unwrap().no_new_privileges, Some(false));
+        assert_eq!(one("seccomp=builtin").unwrap().no_new_privileges, None);
         assert_eq!(one("seccomp=unconfined").unwrap().seccomp, SeccompChoice::Unconfined);
         assert_eq!(one("seccomp={\"a\":1}").unwrap().seccomp, SeccompChoice::Profile("{\"a\":1}".into()));
         assert_eq!(one("socketcall=allow").unwrap().allow_socketcall, Some(true));

@@ -58,10 +58,10 @@ pub(crate) fn prepare(shared: &Shared, record: &Record, joins: Joins) -> Result<
         Some(true) => Socketcall::Allow,
         Some(false) | None => Socketcall::Deny,
     };
-    let choice = if host.privileged && options.seccomp == SeccompChoice::Default {
-        SeccompChoice::Unconfined
-    } else {
-        options.seccomp
+    let choice = match options.seccomp {
+        SeccompChoice::Default if host.privileged => SeccompChoice::Unconfined,
+        SeccompChoice::Default => shared.config.defaults.seccomp.clone(),
+        chosen => chosen,
     };
     let filter = seccomp(shared, &choice, &capabilities.bounding, socketcall)?;
     let wanted = devices::plan(
@@ -76,7 +76,7 @@ pub(crate) fn prepare(shared: &Shared, record: &Record, joins: Joins) -> Result<
         devices: wanted.nodes,
         capabilities,
         writable_cgroups: options.writable_cgroups.unwrap_or(host.privileged),
-        no_new_privileges: options.no_new_privileges,
+        no_new_privileges: options.no_new_privileges.unwrap_or(shared.config.defaults.no_new_privileges),
         pid_of: joins.pid,
         ipc_of: joins.ipc,
         network_of: joins.network,
@@ -140,7 +140,7 @@ fn seccomp(
     }
     let filter: Option<Seccomp> = match choice {
         SeccompChoice::Unconfined => None,
-        SeccompChoice::Default => Some(standard(bounding, socketcall)),
+        SeccompChoice::Default | SeccompChoice::Builtin => Some(standard(bounding, socketcall)),
         SeccompChoice::Profile(json) => {
             parse(json, Circumstances { bounding, kernel: KernelVersion::of_release(&shared.host.kernel) })
                 .map_err(|error| EngineError::invalid(error.to_string()))?

@@ -1,6 +1,7 @@
 //! [`Host`]: what a test works with.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,6 +108,12 @@ impl Host {
         Session::with_pipes(self.sandbox.command(&format!("exec {line}")), line)
     }
 
+    /// Starts a command that finds `socket` as its descriptor 3, as a service manager passes it.
+    pub fn spawn_activated(&self, socket: OwnedFd, line: &str) -> Session {
+        let script = format!("exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec {line}");
+        Session::with_input(self.sandbox.command(&script), line, socket.into())
+    }
+
     /// Starts a command on a terminal of its own and lets it run.
     pub fn terminal(&self, line: &str) -> Session {
         Session::on_terminal(&self.sandbox.command(&format!("exec {line}")), line)
@@ -157,6 +164,11 @@ impl Host {
         let parent =
             status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("every process has a parent");
         parent.trim().parse().expect("a pid is a number")
+    }
+
+    /// More flags of the daemon, from its next start on.
+    pub fn set_flags(&mut self, flags: &str) {
+        flags.clone_into(&mut self.flags);
     }
 
     /// Starts the daemon.

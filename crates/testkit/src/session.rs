@@ -41,9 +41,14 @@ struct Stream {
 
 impl Session {
     /// Starts the command with pipes.
-    pub(crate) fn with_pipes(mut command: Command, shown: &str) -> Self {
+    pub(crate) fn with_pipes(command: Command, shown: &str) -> Self {
+        Self::with_input(command, shown, Stdio::piped())
+    }
+
+    /// Starts the command with this as its standard input.
+    pub(crate) fn with_input(mut command: Command, shown: &str, input: Stdio) -> Self {
         use std::os::unix::process::CommandExt as _;
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start `{shown}`: {error}"));
         let stdin = child.stdin.take().map(|pipe| Box::new(pipe) as Box<dyn WriteDebug>);
         let stdout = Stream::follow(child.stdout.take());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use testkit::{Host, Session};
 
@@ -100,4 +100,52 @@ fn the_name_dockerd_is_enough() {
     assert!(ping(&mut UnixStream::connect(host.root().join("s")).unwrap()).ends_with("\r\n\r\nOK"));
     stop(daemon);
     host.run(&format!("{program} --log-driver=syslog")).exits(1).stderr_has("only json-file is");
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_served_and_left_to_it() {
+    let host = Host::without_daemon();
+    let path = host.root().join("activated.sock");
+    let notified = host.root().join("notify.sock");
+    let manager = UnixDatagram::bind(&notified).unwrap();
+    let told = || {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let listener = UnixListener::bind(&path).unwrap();
+    // Who comes before the daemon is there waits for it.
+    let mut early = UnixStream::connect(&path).unwrap();
+    for _ in 0..2 {
+        let root = host.root().display().to_string();
+        let mut daemon = host.spawn_activated(
+            listener.try_clone().unwrap().into(),
+            &format!(
+                "env NOTIFY_SOCKET={} corten daemon --data-root {root}/data --exec-root {root}/exec -H fd://",
+                notified.display()
+            ),
+        );
+        assert_eq!(told(), "READY=1");
+        assert!(ping(&mut early).ends_with("\r\n\r\nOK"));
+        daemon.signal(rustix::process::Signal::TERM);
+        assert_eq!(told(), "STOPPING=1");
+        assert_eq!(daemon.exit_code(), 0);
+        early = UnixStream::connect(&path).unwrap();
+    }
+    let root = host.root().display().to_string();
+    host.run(&format!("corten daemon --data-root {root}/data --exec-root {root}/exec -H fd://"))
+        .exits(1)
+        .stderr_has("the service manager has passed no sockets");
+}
+
+#[test]
+fn who_has_no_right_to_the_socket_is_told_what_to_do() {
+    let host = Host::new();
+    host.run("chmod o+x . ..").exits(0);
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all";
+    host.run(&format!("{nobody} corten ps"))
+        .exits(1)
+        .stderr_has("permission denied while trying to connect to the Docker daemon socket at unix://")
+        .stderr_has("group");
+    assert!(!host.run(&format!("{nobody} corten ps")).stderr().contains("Is the docker daemon running"));
 }

@@ -10,7 +10,9 @@ use api_types::config::Config;
 use api_types::container::CreateRequest;
 use api_types::host_config::HostConfig;
 use engine::Engine;
-use engine::params::{AttachParams, ClientStream, EngineConfig, RemoveOptions, WaitCondition};
+use engine::params::{
+    AttachParams, ClientStream, ContainerDefaults, EngineConfig, RemoveOptions, WaitCondition,
+};
 
 /// An engine with an image `bb:1`; everything is gone when it is dropped.
 pub(crate) struct Kit {
@@ -130,6 +132,7 @@ fn config(root: &std::path::Path) -> EngineConfig {
     EngineConfig {
         init: false,
         default_ulimits: Vec::new(),
+        defaults: ContainerDefaults::default(),
         data_root: root.join("data"),
         exec_root: root.join("exec"),
         shim: shim_path(),
