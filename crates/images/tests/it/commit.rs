@@ -137,7 +137,7 @@ fn a_parent_that_has_a_name_outlives_its_child() {
     assert_eq!(removed, [Removed::Untagged("mine:1".into())]);
     images.remove("top:1", false, true, &nobody).unwrap();
     let left: Vec<_> = images.list().iter().map(|image| image.id.clone()).collect();
-    assert_eq!(left, [base.clone()], "the nameless one in between went with its last child");
+    assert_eq!(left, std::slice::from_ref(&base), "the nameless one in between went with its last child");
     images.remove("base:1", false, true, &nobody).unwrap();
     assert!(root.is_empty());
 }
