@@ -27,5 +27,5 @@ if [ -z "$socket" ]; then
   done
 fi
 cd "$top"
-CORTEN_RECORD_FROM=$socket cargo test -p api-server --test it -- documents_have
+CORTEN_RECORD_FROM=$socket cargo test -p api-server --test it -- documents_have every_endpoint_refuses every_shape --test-threads 1
 git diff --stat -- crates/api-server/tests/it/fixtures

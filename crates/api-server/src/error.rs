@@ -51,7 +51,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-        ErrorKind::System => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::System | ErrorKind::Unclassified => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -29,6 +29,7 @@ pub mod server;
 mod version;
 
 pub use app::{App, DaemonFacts};
+pub use routes::endpoints;
 pub use server::{Listener, Server};
 
 /// The engine's version as clients see it: the Docker release whose API and behaviour this is, and our own.

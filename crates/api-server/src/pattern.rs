@@ -34,6 +34,24 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Whether a pattern can match anything at all: its classes are closed, and its escapes escape something.
+pub(crate) fn is_well_formed(pattern: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let mut at = 0;
+    while at < pattern.len() {
+        at += match pattern[at] {
+            '[' => match class_length(&pattern[at..]) {
+                Some(length) => length,
+                None => return false,
+            },
+            '\\' if at + 1 == pattern.len() => return false,
+            '\\' => 2,
+            _ => 1,
+        };
+    }
+    true
+}
+
 /// Length of the pattern's first element if it matches `character`, 0 if it does not, none when it is malformed.
 fn one(pattern: &[char], character: char) -> Option<usize> {
     match pattern[0] {
@@ -45,6 +63,16 @@ fn one(pattern: &[char], character: char) -> Option<usize> {
 }
 
 fn class(pattern: &[char], character: char) -> Option<usize> {
+    let (matched, length) = read_class(pattern, character)?;
+    Some(if matched { length } else { 0 })
+}
+
+fn class_length(pattern: &[char]) -> Option<usize> {
+    read_class(pattern, ' ').map(|(_, length)| length)
+}
+
+/// Whether a class has a character, and how long the class is.
+fn read_class(pattern: &[char], character: char) -> Option<(bool, usize)> {
     let negated = pattern.get(1) == Some(&'^');
     let mut at = if negated { 2 } else { 1 };
     let (mut found, mut first) = (false, true);
@@ -65,7 +93,7 @@ fn class(pattern: &[char], character: char) -> Option<usize> {
         };
         found |= low <= character && character <= high;
     }
-    Some(if found != negated { at + 1 } else { 0 })
+    Some((found != negated, at + 1))
 }
 
 fn member(pattern: &[char]) -> Option<(char, usize)> {

@@ -103,7 +103,10 @@ fn timestamp(text: &str) -> Result<i64, String> {
     };
     let (seconds, fraction) = text.split_once('.').map_or((text, None), |(s, f)| (s, Some(f)));
     let nanoseconds = match fraction {
-        Some(fraction) => int(&fraction.chars().chain(std::iter::repeat('0')).take(9).collect::<String>())?,
+        Some(fraction) => {
+            int(fraction)?;
+            int(&fraction.chars().chain(std::iter::repeat('0')).take(9).collect::<String>())?
+        }
         None => 0,
     };
     int(seconds)?

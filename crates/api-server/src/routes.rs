@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
+use axum::handler::Handler;
 use axum::response::IntoResponse;
-use axum::routing::{MethodFilter, any, delete, get, head, on, post};
+use axum::routing::{MethodFilter, any, head, on};
 use futures_util::future::BoxFuture;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, LOCATION, SERVER};
 use http::uri::PathAndQuery;
@@ -45,14 +46,8 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        let router = Router::new()
-            .merge(system_routes())
-            .merge(container_routes())
-            .merge(exec_routes())
-            .merge(image_routes())
-            .merge(absent_routes())
-            .route("/networks/{name}", get_only(get(absent::network)))
-            .route("/volumes/{name}", get_only(get(absent::volume)))
+        let router = table()
+            .into_router()
             .fallback(page_not_found)
             .method_not_allowed_fallback(page_not_found)
             .with_state(app);
@@ -60,59 +55,150 @@ impl Api {
     }
 }
 
-fn system_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/_ping", get(system::ping).fallback(page_not_found))
-        .route("/version", get_only(get(system::version)))
-        .route("/info", get_only(get(system::info)))
-        .route("/system/df", get_only(get(space::usage)))
-        .route("/networks/prune", post(space::prune_networks))
-        .route("/volumes/prune", post(space::prune_volumes))
-        .route("/build/prune", post(space::prune_build_cache))
-        .route("/events", get_only(get(streams::events)))
+/// Every endpoint: its method and its path, whose parameters are in braces.
+pub fn endpoints() -> Vec<(Method, &'static str)> {
+    table().known
 }
 
-fn container_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/containers/json", get_only(get(containers::list)))
-        .route("/containers/prune", post(space::prune_containers))
-        .route("/containers/create", post(containers::create))
-        .route("/containers/{name}", delete(containers::remove))
-        .route("/containers/{name}/json", get_only(get(containers::inspect)))
-        .route("/containers/{name}/top", get_only(get(containers::top)))
-        .route("/containers/{name}/logs", get_only(get(streams::logs)))
-        .route("/containers/{name}/stats", get_only(get(streams::stats)))
-        .route("/containers/{name}/start", post(containers::start))
-        .route("/containers/{name}/stop", post(containers::stop))
-        .route("/containers/{name}/restart", post(containers::restart))
-        .route("/containers/{name}/kill", post(containers::kill))
-        .route("/containers/{name}/pause", post(containers::pause))
-        .route("/containers/{name}/unpause", post(containers::unpause))
-        .route("/containers/{name}/rename", post(containers::rename))
-        .route("/containers/{name}/update", post(containers::update))
-        .route("/containers/{name}/resize", post(containers::resize))
-        .route("/containers/{name}/wait", post(streams::wait))
-        .route("/containers/{name}/attach", post(attach::attach))
-        .route("/containers/{name}/exec", post(exec::create))
-        .route("/containers/{name}/changes", get_only(get(files::changes)))
-        .route("/commit", post(files::commit))
-        .route("/containers/{name}/export", get_only(get(files::export)))
-        .route("/containers/{name}/archive", get(files::archive).head(files::archive).put(files::archive))
+/// Routes, and what they are.
+#[derive(Debug, Default)]
+struct Routes {
+    router: Router<Arc<App>>,
+    known: Vec<(Method, &'static str)>,
+    /// The router's patterns that have a method.
+    patterns: Vec<(Method, String)>,
 }
 
-fn exec_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/exec/{name}/json", get_only(get(exec::inspect)))
-        .route("/exec/{name}/start", post(exec::start))
-        .route("/exec/{name}/resize", post(exec::resize))
+impl Routes {
+    fn at<H: Handler<T, Arc<App>>, T: 'static>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        handler: H,
+    ) -> Self {
+        self.known.push((method.clone(), path));
+        self.behind(method, path, handler)
+    }
+
+    fn get<H: Handler<T, Arc<App>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.at(Method::GET, path, handler)
+    }
+
+    fn head<H: Handler<T, Arc<App>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.at(Method::HEAD, path, handler)
+    }
+
+    fn post<H: Handler<T, Arc<App>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.at(Method::POST, path, handler)
+    }
+
+    fn put<H: Handler<T, Arc<App>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.at(Method::PUT, path, handler)
+    }
+
+    fn delete<H: Handler<T, Arc<App>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.at(Method::DELETE, path, handler)
+    }
+
+    /// A handler that tells `paths` apart itself, because what they name has slashes.
+    fn split<H: Handler<T, Arc<App>>, T: 'static>(
+        mut self,
+        method: Method,
+        pattern: &str,
+        paths: &[&'static str],
+        handler: H,
+    ) -> Self {
+        self.known.extend(paths.iter().map(|path| (method.clone(), *path)));
+        self.behind(method, pattern, handler)
+    }
+
+    fn behind<H: Handler<T, Arc<App>>, T: 'static>(
+        mut self,
+        method: Method,
+        pattern: &str,
+        handler: H,
+    ) -> Self {
+        if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+            self.router = self.router.route(pattern, on(filter, handler));
+            self.patterns.push((method, pattern.to_owned()));
+        }
+        self
+    }
+
+    fn into_router(self) -> Router<Arc<App>> {
+        // axum lets GET routes answer HEAD; Docker has HEAD only where it says so.
+        let has = |method: Method, pattern: &String| self.patterns.contains(&(method, pattern.clone()));
+        let headless = self
+            .patterns
+            .iter()
+            .filter(|(method, pattern)| method == Method::GET && !has(Method::HEAD, pattern));
+        headless.fold(self.router.clone(), |router, (_, pattern)| router.route(pattern, head(page_not_found)))
+    }
 }
 
-fn image_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/images/json", get_only(get(images::list)))
-        .route("/images/create", post(images::create))
-        .route("/images/load", post(images::load))
-        .route("/images/{*rest}", get_only(get(images::get)).post(images::post).delete(images::remove))
+fn table() -> Routes {
+    let routes = image_routes(exec_routes(container_routes(system_routes(Routes::default()))));
+    absent_routes(routes).get("/networks/{name}", absent::network).get("/volumes/{name}", absent::volume)
+}
+
+fn system_routes(routes: Routes) -> Routes {
+    routes
+        .get("/_ping", system::ping)
+        .head("/_ping", system::ping)
+        .get("/version", system::version)
+        .get("/info", system::info)
+        .get("/system/df", space::usage)
+        .post("/networks/prune", space::prune_networks)
+        .post("/volumes/prune", space::prune_volumes)
+        .post("/build/prune", space::prune_build_cache)
+        .get("/events", streams::events)
+}
+
+fn container_routes(routes: Routes) -> Routes {
+    routes
+        .get("/containers/json", containers::list)
+        .post("/containers/prune", space::prune_containers)
+        .post("/containers/create", containers::create)
+        .delete("/containers/{name}", containers::remove)
+        .get("/containers/{name}/json", containers::inspect)
+        .get("/containers/{name}/top", containers::top)
+        .get("/containers/{name}/logs", streams::logs)
+        .get("/containers/{name}/stats", streams::stats)
+        .post("/containers/{name}/start", containers::start)
+        .post("/containers/{name}/stop", containers::stop)
+        .post("/containers/{name}/restart", containers::restart)
+        .post("/containers/{name}/kill", containers::kill)
+        .post("/containers/{name}/pause", containers::pause)
+        .post("/containers/{name}/unpause", containers::unpause)
+        .post("/containers/{name}/rename", containers::rename)
+        .post("/containers/{name}/update", containers::update)
+        .post("/containers/{name}/resize", containers::resize)
+        .post("/containers/{name}/wait", streams::wait)
+        .post("/containers/{name}/attach", attach::attach)
+        .post("/containers/{name}/exec", exec::create)
+        .get("/containers/{name}/changes", files::changes)
+        .post("/commit", files::commit)
+        .get("/containers/{name}/export", files::export)
+        .get("/containers/{name}/archive", files::archive)
+        .head("/containers/{name}/archive", files::archive)
+        .put("/containers/{name}/archive", files::archive)
+}
+
+fn exec_routes(routes: Routes) -> Routes {
+    routes
+        .get("/exec/{name}/json", exec::inspect)
+        .post("/exec/{name}/start", exec::start)
+        .post("/exec/{name}/resize", exec::resize)
+}
+
+fn image_routes(routes: Routes) -> Routes {
+    routes
+        .get("/images/json", images::list)
+        .post("/images/create", images::create)
+        .post("/images/load", images::load)
+        .split(Method::GET, images::BELOW, images::GETS, images::get)
+        .split(Method::POST, images::BELOW, images::POSTS, images::post)
+        .split(Method::DELETE, images::BELOW, &["/images/{name}"], images::remove)
 }
 
 /// Docker's endpoints that we do not have yet.
@@ -174,19 +260,15 @@ const SWARM: &[&str] = &[
     "/configs/{name}/update",
 ];
 
-fn absent_routes() -> Router<Arc<App>> {
-    let swarm = SWARM.iter().fold(Router::new(), |router, path| router.route(path, any(not_a_swarm_manager)));
-    NOT_IMPLEMENTED.iter().fold(swarm, |router, (method, path)| {
-        let Ok(filter) = MethodFilter::try_from(method.clone()) else { return router };
+fn absent_routes(mut routes: Routes) -> Routes {
+    for path in SWARM {
+        routes.router = routes.router.route(path, any(not_a_swarm_manager));
+    }
+    NOT_IMPLEMENTED.iter().fold(routes, |routes, (method, path)| {
         let endpoint = format!("{method} {}", path.replace("*rest", "name"));
         let answer = move |_: Call| std::future::ready(Err::<Response<Body>, _>(not_implemented(&endpoint)));
-        router.route(path, on(filter, answer))
+        routes.at(method.clone(), path, answer)
     })
-}
-
-/// axum lets GET routes answer HEAD; in Docker only the ping does.
-fn get_only(route: axum::routing::MethodRouter<Arc<App>>) -> axum::routing::MethodRouter<Arc<App>> {
-    route.merge(head(page_not_found))
 }
 
 pub(crate) async fn page_not_found() -> Response<Body> {

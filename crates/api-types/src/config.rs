@@ -68,12 +68,14 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
     /// Shell of the image's shell-form instructions.
-    #[serde(skip_serializing_if = "crate::no_items")]
+    #[serde(deserialize_with = "words", skip_serializing_if = "crate::no_items")]
     pub shell: Option<Vec<String>>,
 }
 
 /// A command given as a list, or as one string (Docker's `strslice`).
-fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+pub(crate) fn words<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Words {

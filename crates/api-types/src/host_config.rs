@@ -36,8 +36,10 @@ pub struct HostConfig {
     #[serde(skip_serializing_if = "crate::no_items")]
     pub annotations: Option<BTreeMap<String, String>>,
     /// Capabilities beside the default ones.
+    #[serde(deserialize_with = "crate::config::words")]
     pub cap_add: Option<Vec<String>>,
     /// Default capabilities to leave out.
+    #[serde(deserialize_with = "crate::config::words")]
     pub cap_drop: Option<Vec<String>>,
     /// `host`, `private` or empty.
     pub cgroupns_mode: String,

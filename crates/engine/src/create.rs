@@ -116,6 +116,12 @@ fn plan(
         .ok_or_else(|| EngineError::not_found(format!("No such image: {image_name}")))?;
     check_config(&config)?;
     endpoints::check(&networking_config, &config.mac_address)?;
+    let exposes = config.exposed_ports.as_ref().is_some_and(|ports| !ports.is_empty());
+    if exposes && host_config.network_mode.starts_with("container:") {
+        return Err(EngineError::invalid(
+            "conflicting options: port exposing and the container type network mode",
+        ));
+    }
     let mut config = merge::merge(config, &image_config(&image)?)?;
     check_host_config(shared, &config, &mut host_config, &mut warnings)?;
     if config.hostname.is_empty() {
@@ -212,7 +218,14 @@ fn check_host_config(
     let ports = host.publish_all_ports || host.port_bindings.iter().any(|ports| !ports.is_empty());
     modes::check(host, !config.hostname.is_empty(), ports)?;
     resources::check(host, &shared.host, warnings)?;
-    security::parse(host.security_opt.as_deref().unwrap_or_default())?;
+    security::parse(host.security_opt.as_deref().unwrap_or_default())
+        .map_err(|error| error.of_kind(ErrorKind::Unclassified))?;
+    check_extra_hosts(host.extra_hosts.as_deref().unwrap_or_default())?;
+    if host.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+        return Err(EngineError::invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+        ));
+    }
     restart::check(&host.restart_policy, host.auto_remove)?;
     log_config::complete(&mut host.log_config, &shared.config.log_options, warnings)?;
     capabilities::resolve(
@@ -242,6 +255,20 @@ fn check_host_config(
     Ok(())
 }
 
+/// `name:address` or `name=address`; the address may be `host-gateway`.
+fn check_extra_hosts(hosts: &[String]) -> Result<()> {
+    for host in hosts {
+        let Some((_, address)) = host.split_once(['=', ':']).filter(|(name, _)| !name.is_empty()) else {
+            return Err(EngineError::invalid(format!("bad format for add-host: {host:?}")));
+        };
+        let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+        if address != "host-gateway" && bare.parse::<std::net::IpAddr>().is_err() {
+            return Err(EngineError::invalid(format!("invalid IP address in add-host: {address:?}")));
+        }
+    }
+    Ok(())
+}
+
 fn check_not_there_yet(host: &HostConfig) -> Result<()> {
     let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     if !matches!(host.runtime.as_str(), "" | "runc" | "corten" | "io.containerd.runc.v2") {
@@ -260,9 +287,12 @@ fn check_not_there_yet(host: &HostConfig) -> Result<()> {
         ));
     }
     if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) {
-        return Err(EngineError::invalid(
-            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-        ));
+        let unknown = host.storage_opt.iter().flatten().find(|(option, _)| *option != "size");
+        let message = unknown.map_or_else(
+            || "--storage-opt is supported only for overlay over xfs with 'pquota' mount option".to_owned(),
+            |(option, _)| format!("Unknown option {option}"),
+        );
+        return Err(EngineError::new(ErrorKind::Unclassified, message));
     }
     Ok(())
 }

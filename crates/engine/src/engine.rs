@@ -164,7 +164,7 @@ impl Engine {
     /// Stops a container. Already stopped: [`ErrorKind::NotModified`]. `timeout` is in seconds; negative: wait for
     /// ever; none: the container's own.
     pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
-        lifecycle::stop(&self.shared, &self.find(name)?, signal, timeout).await
+        lifecycle::stop(&self.shared, &self.find(name)?, name, signal, timeout).await
     }
 
     /// Stops it if it runs, and starts it.
@@ -172,7 +172,7 @@ impl Engine {
         let container = self.find(name)?;
         container.keep(true);
         let restarted = async {
-            match lifecycle::stop(&self.shared, &container, signal, timeout).await {
+            match lifecycle::stop(&self.shared, &container, name, signal, timeout).await {
                 Err(error) if error.kind() != ErrorKind::NotModified => return Err(error),
                 _ => {}
             }
@@ -206,7 +206,7 @@ impl Engine {
     pub async fn rename(&self, name: &str, new_name: &str) -> Result<()> {
         let container = self.find(name)?;
         if new_name.is_empty() {
-            return Err(EngineError::invalid("New name cannot be empty"));
+            return Err(EngineError::invalid("Neither old nor new names may be empty"));
         }
         let frame = |error: EngineError| {
             EngineError::new(error.kind(), format!("Error when allocating new name: {error}"))
@@ -270,6 +270,10 @@ impl Engine {
     ///
     /// It is told before the client hears of it, because what the client does next is often the start.
     pub async fn prepare_attach(&self, name: &str, params: &AttachParams) -> Result<StreamTicket> {
+        if let Some(keys) = params.detach_keys.as_deref().filter(|keys| !keys.is_empty()) {
+            detach_keys::parse(keys)
+                .map_err(|_| EngineError::invalid(format!("Invalid detach keys ({keys}) provided")))?;
+        }
         let container = self.find(name)?;
         let record = container.record();
         match record.state {
@@ -284,11 +288,6 @@ impl Engine {
                 )));
             }
             State::Created { .. } | State::Running(_) | State::Exited(_) => {}
-        }
-        if let Some(keys) = params.detach_keys.as_deref().filter(|keys| !keys.is_empty()) {
-            detach_keys::parse(keys).map_err(|error| {
-                EngineError::invalid(format!("Invalid detach keys ({keys}) provided: {error}"))
-            })?;
         }
         container.check_shim().await?;
         self.shared.events.publish(container_event(&record, "attach", &[]));

@@ -9,6 +9,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request cannot be right.
     InvalidParameter,
+    /// The request cannot be right, and Docker's clients are used to hear of it as a failure of the engine.
+    Unclassified,
     /// The object's state does not allow it.
     Conflict,
     /// Already so.
@@ -53,6 +55,16 @@ impl EngineError {
     /// The engine or the host failed: `what` was being done.
     pub fn system(what: impl fmt::Display, source: impl fmt::Display) -> Self {
         Self::new(ErrorKind::System, format!("{what}: {source}"))
+    }
+    /// The same failure as another kind.
+    #[must_use]
+    pub fn of_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+    /// The same failure, with what was being done before its text.
+    #[must_use]
+    pub fn within(self, what: impl fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
     }
     /// What sort of failure it is.
     pub fn kind(&self) -> ErrorKind {

@@ -221,11 +221,16 @@ pub(crate) async fn create(
     reference: &str,
     request: ExecCreateRequest,
 ) -> Result<String> {
-    let container = shared.registry.find(reference)?;
-    let record = running(&container)?;
     if request.cmd.is_empty() || request.cmd[0].is_empty() {
-        return Err(EngineError::invalid("no exec command specified"));
+        return Err(EngineError::invalid("No exec command specified"));
     }
+    let container = shared.registry.find(reference)?;
+    if matches!(container.record().state, State::Paused(_)) {
+        return Err(EngineError::conflict(format!(
+            "Container {reference} is paused, unpause the container before exec"
+        )));
+    }
+    let record = running(&container)?;
     if !request.detach_keys.is_empty() {
         detach_keys::parse(&request.detach_keys)?;
     }

@@ -47,11 +47,9 @@ fn signal_init(container: &Container, signal: i32) -> Result<()> {
 
 /// `kill`: sends a signal; with SIGKILL, returns when the container has ended.
 pub(crate) async fn kill(shared: &Shared, reference: &str, signal: &str) -> Result<()> {
-    let number = if signal.is_empty() { signals::KILL } else { signals::parse(signal)? };
-    let container = shared.registry.find(reference)?;
-    let frame = |error: EngineError| {
-        EngineError::new(error.kind(), format!("cannot kill container: {reference}: {}", error.message()))
-    };
+    let frame = |error: EngineError| error.within(format_args!("cannot kill container: {reference}"));
+    let number = if signal.is_empty() { Ok(signals::KILL) } else { signals::parse(signal) }.map_err(frame)?;
+    let container = shared.registry.find(reference).map_err(frame)?;
     let record = container.record();
     if record.state.run().is_none() {
         return Err(frame(not_running(&container)));
@@ -161,14 +159,21 @@ async fn ended(container: &Container, patience: Option<Duration>) -> bool {
 pub(crate) async fn stop(
     shared: &Shared,
     container: &Arc<Container>,
+    reference: &str,
     signal: Option<&str>,
     timeout: Option<i64>,
 ) -> Result<()> {
     let record = container.record();
-    let signal = match signal.filter(|signal| !signal.is_empty()) {
-        Some(signal) => signals::parse(signal)?,
-        None if record.config.stop_signal.is_empty() => signals::TERM,
-        None => signals::parse(&record.config.stop_signal)?,
+    let named = signal.filter(|signal| !signal.is_empty()).unwrap_or(&record.config.stop_signal);
+    let signal = if named.is_empty() { Ok(signals::TERM) } else { signals::parse(named) };
+    let signal = match signal {
+        Ok(signal) => signal,
+        // What has stopped is not sent anything.
+        Err(_) if record.state.run().is_none() => signals::TERM,
+        Err(error) => {
+            let error = error.within(format_args!("cannot stop container: {reference}"));
+            return Err(error.of_kind(ErrorKind::Unclassified));
+        }
     };
     container.ask(Command::Stopping).await?;
     failpoints::STOP_MARKED.check()?;

@@ -277,11 +277,12 @@ impl PortFilter {
                 if first <= last {
                     Ok((first, last))
                 } else {
-                    Err("invalid range specified for port".to_owned())
+                    Err(format!("Invalid range specified for the Port: {range}"))
                 }
             })
             .map_err(|why| {
-                EngineError::invalid(format!("error while looking up for {filter} {text}: {why}"))
+                let message = format!("error while looking up for {filter} {text}: {why}");
+                EngineError::new(ErrorKind::Unclassified, message)
             })?;
         Ok(Self { first, last, protocol: protocol.to_owned() })
     }
@@ -329,7 +330,7 @@ mod tests {
                 "80-x",
                 "error while looking up for expose 80-x: strconv.ParseUint: parsing \"x\": invalid syntax",
             ),
-            ("9-8", "error while looking up for expose 9-8: invalid range specified for port"),
+            ("9-8", "error while looking up for expose 9-8: Invalid range specified for the Port: 9-8"),
             ("1:2", "filter for 'expose' should not contain ':': 1:2"),
         ] {
             assert_eq!(PortFilter::parse("expose", filter).unwrap_err().message(), want);

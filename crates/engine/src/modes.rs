@@ -92,6 +92,9 @@ pub fn network(mode: &str) -> Result<NetworkMode<'_>> {
         other => match container(other) {
             Some(name) => Ok(NetworkMode::Container(name)),
             // Not "not found": to clients that answer to a create means that the image is missing, and they pull it.
+            None if other.starts_with("container:") => Err(EngineError::invalid(
+                "invalid network mode: invalid container format container:<name|id>",
+            )),
             None => Err(EngineError::invalid(format!("network {other} not found"))),
         },
     }

@@ -9,7 +9,7 @@ use api_types::container::MountPoint;
 use api_types::host_config::{HostConfig, MountRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 
 /// One mount that the user asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +94,10 @@ pub fn plan(
 ) -> Result<Vec<MountPlan>> {
     let mut mounts = Vec::new();
     for bind in host.binds.iter().flatten() {
-        mounts.push(parse_bind(bind)?);
+        mounts.push(parse_bind(bind).map_err(|error| match error.kind() {
+            ErrorKind::InvalidParameter => error.of_kind(ErrorKind::Unclassified),
+            _ => error,
+        })?);
     }
     for request in host.mounts.iter().flatten() {
         mounts.push(parse_mount(request)?);
@@ -141,6 +144,11 @@ fn parse_bind(text: &str) -> Result<MountPlan> {
         [source, destination, mode] if !source.is_empty() && !destination.is_empty() => {
             (source, destination, mode)
         }
+        [destination] if !destination.is_empty() && !destination.starts_with('/') => {
+            return Err(invalid(format!(
+                "invalid mount config for type \"volume\": invalid mount path: '{destination}' mount path must be absolute"
+            )));
+        }
         _ => return Err(EngineError::invalid(format!("invalid volume specification: '{text}'"))),
     };
     if !destination.starts_with('/') {
@@ -150,7 +158,9 @@ fn parse_bind(text: &str) -> Result<MountPlan> {
     }
     let destination = clean(destination);
     if destination == "/" {
-        return Err(invalid("invalid specification: destination can't be '/'".into()));
+        return Err(invalid(
+            "invalid mount config for type \"bind\": invalid specification: destination can't be '/'".into(),
+        ));
     }
     if !source.starts_with('/') {
         return Err(no_volumes(source));
@@ -173,7 +183,7 @@ fn parse_bind(text: &str) -> Result<MountPlan> {
 
 fn no_volumes(name: &str) -> EngineError {
     EngineError::new(
-        crate::error::ErrorKind::NotImplemented,
+        ErrorKind::NotImplemented,
         format!(
             "volume {name:?}: this version has no named volumes yet; use a path of the host (-v /path:/path)"
         ),
@@ -246,7 +256,7 @@ fn parse_mount(request: &MountRequest) -> Result<MountPlan> {
         "volume" => return Err(no_volumes(&request.source)),
         "image" => {
             return Err(EngineError::new(
-                crate::error::ErrorKind::NotImplemented,
+                ErrorKind::NotImplemented,
                 "mounts of type \"image\" are not there yet in this version",
             ));
         }
@@ -266,10 +276,10 @@ fn bind_of(request: &MountRequest, invalid: &dyn Fn(&str) -> EngineError) -> Res
         )));
     }
     if request.tmpfs_options.is_some() {
-        return Err(invalid("field TmpfsOptions must not be specified"));
+        return Err(not_for("TmpfsOptions", &request.kind));
     }
     if request.volume_options.is_some() {
-        return Err(invalid("field VolumeOptions must not be specified"));
+        return Err(not_for("VolumeOptions", &request.kind));
     }
     let options = request.bind_options.clone().unwrap_or_default();
     match options.propagation.as_str() {
@@ -285,12 +295,16 @@ fn bind_of(request: &MountRequest, invalid: &dyn Fn(&str) -> EngineError) -> Res
     })
 }
 
+fn not_for(options: &str, kind: &str) -> EngineError {
+    EngineError::invalid(format!("{options} must not be specified on mount type {kind:?}"))
+}
+
 fn tmpfs_of(request: &MountRequest, invalid: &dyn Fn(&str) -> EngineError) -> Result<MountSource> {
     if !request.source.is_empty() {
         return Err(invalid("field Source must not be specified"));
     }
     if request.bind_options.is_some() {
-        return Err(invalid("field BindOptions must not be specified"));
+        return Err(not_for("BindOptions", &request.kind));
     }
     let wanted = request.tmpfs_options.clone().unwrap_or_default();
     let mut options = TMPFS_DEFAULTS.map(str::to_owned).to_vec();
@@ -474,7 +488,7 @@ mod tests {
             ),
             (
                 "/a:/",
-                "error: invalid volume specification: '/a:/': invalid specification: destination can't be '/'",
+                "error: invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
             ),
             ("/a:/b:ro:x", "error: invalid volume specification: '/a:/b:ro:x'"),
             (":/b", "error: invalid volume specification: ':/b'"),

@@ -85,14 +85,15 @@ impl Shared {
 /// Refuses an image of another platform than the one asked for, or than this host's.
 fn check_platform(image: &images::Image, name: &str, platform: Option<&str>) -> Result<()> {
     let Some(wanted) = platform.filter(|platform| !platform.is_empty()) else { return Ok(()) };
-    let wanted: oci::platform::Platform =
-        wanted.parse().map_err(|error| EngineError::invalid(format!("{wanted:?}: {error}")))?;
+    let wanted: oci::platform::Platform = wanted
+        .parse()
+        .map_err(|error: oci::platform::PlatformError| EngineError::invalid(error.to_string()))?;
     let present = image.config.platform();
     if wanted.os == present.os && wanted.architecture == present.architecture {
         Ok(())
     } else {
         Err(EngineError::not_found(format!(
-            "image with reference {name} was found but does not provide the specified platform ({wanted}): it is for {present}"
+            "image with reference {name} was found but its platform ({present}) does not match the specified platform ({wanted})"
         )))
     }
 }

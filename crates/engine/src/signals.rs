@@ -49,7 +49,11 @@ pub const KILL: i32 = 9;
 pub fn parse(text: &str) -> Result<i32> {
     let invalid = || EngineError::invalid(format!("invalid signal: {text}"));
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
+        return match number {
+            1..=64 => Ok(number),
+            0 => Err(invalid()),
+            _ => Err(EngineError::invalid(format!("the linux daemon does not support signal {number}"))),
+        };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);

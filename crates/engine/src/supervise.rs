@@ -133,10 +133,13 @@ impl Supervisor {
     }
 
     fn still_running(&self) -> EngineError {
-        EngineError::conflict(format!(
-            "cannot remove container \"{}\": container is running: stop the container before removing or force remove",
-            self.container.record().name
-        ))
+        let record = self.container.record();
+        let why = if matches!(record.state, State::Paused(_)) {
+            "paused and must be unpaused first"
+        } else {
+            "running: stop the container before removing or force remove"
+        };
+        EngineError::conflict(format!("cannot remove container \"{}\": container is {why}", record.name))
     }
 
     /// Writes a changed record, then publishes it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runtime::cgroup::Cgroup;
 
 use crate::container::Container;
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::shared::Shared;
 
 /// Titles, and a row per process.
@@ -27,7 +27,8 @@ pub(crate) fn top(shared: &Shared, container: &Arc<Container>, arguments: &str) 
         .map_err(|error| EngineError::system("error running ps", crate::error::plain(&error)))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(EngineError::system("error running ps", text.trim()));
+        // What follows is how to use ps.
+        return Err(EngineError::system("ps", text.trim().lines().next().unwrap_or_default()));
     }
     select(&String::from_utf8_lossy(&output.stdout), &pids)
 }
@@ -37,9 +38,10 @@ fn select(text: &str, pids: &[i32]) -> Result<Table> {
     let mut lines = text.lines();
     let titles: Vec<String> =
         lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    let column = titles.iter().position(|title| title == "PID").ok_or_else(|| {
-        EngineError::system("cannot select the container's processes", "Couldn't find PID field in ps output")
-    })?;
+    let column = titles
+        .iter()
+        .position(|title| title == "PID")
+        .ok_or_else(|| EngineError::new(ErrorKind::System, "Couldn't find PID field in ps output"))?;
     let mut processes = Vec::new();
     for line in lines {
         let mut fields: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

@@ -23,12 +23,38 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// A text that is no platform.
+/// A text that is no platform. The words are containerd's, which Docker's clients show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is an invalid OS/architecture: must be os, architecture, os/architecture or os/architecture/variant"
-)]
-pub struct PlatformError(String);
+pub enum PlatformError {
+    /// One word that is neither a system nor an architecture.
+    #[error("{0:?}: unknown operating system or architecture: invalid argument")]
+    Unknown(String),
+    /// A first part with other characters, or none.
+    #[error(
+        "{part:?} is an invalid OS component of {text:?}: OSAndVersion specifier component must match \
+         \"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.%-]*)((?:\\\\+[A-Za-z0-9_.%-]+)*)\\\\))?$\": invalid argument"
+    )]
+    System {
+        /// The part.
+        part: String,
+        /// The whole text.
+        text: String,
+    },
+    /// A later part with other characters, or none.
+    #[error(
+        "{part:?} is an invalid component of {text:?}: platform specifier component must match \
+         \"^[A-Za-z0-9_.-]+$\": invalid argument"
+    )]
+    Part {
+        /// The part.
+        part: String,
+        /// The whole text.
+        text: String,
+    },
+    /// More than system, architecture and variant.
+    #[error("{0:?}: cannot parse platform specifier: invalid argument")]
+    TooLong(String),
+}
 
 impl Platform {
     /// A platform without version, features or variant.
@@ -113,26 +139,51 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let error = || PlatformError(text.to_owned());
+        let whole = || text.to_owned();
         let parts: Vec<&str> = text.split('/').collect();
-        let well_formed = |part: &&str| {
-            !part.is_empty()
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-        };
-        if !parts.iter().all(well_formed) {
-            return Err(error());
+        for (index, part) in parts.iter().enumerate() {
+            let well_formed = !part.is_empty()
+                && part.bytes().all(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || (b == b'.' && index > 0)
+                });
+            match index {
+                _ if well_formed => {}
+                0 => return Err(PlatformError::System { part: (*part).to_owned(), text: whole() }),
+                _ => return Err(PlatformError::Part { part: (*part).to_owned(), text: whole() }),
+            }
         }
         let platform = match parts[..] {
             [one] if is_known_os(one) => Self::new(one, Self::host().architecture),
-            [one] => Self::new("linux", one),
+            [one] if is_known_architecture(one) => Self::new("linux", one),
+            [one] => return Err(PlatformError::Unknown(one.to_owned())),
             [os, architecture] => Self::new(os, architecture),
             [os, architecture, variant] => {
                 Self { variant: Some(variant.to_owned()), ..Self::new(os, architecture) }
             }
-            _ => return Err(error()),
+            _ => return Err(PlatformError::TooLong(whole())),
         };
         Ok(platform.normal())
     }
+}
+
+fn is_known_architecture(text: &str) -> bool {
+    matches!(
+        Platform::new("linux", text).normal().architecture.as_str(),
+        "386"
+            | "amd64"
+            | "arm"
+            | "arm64"
+            | "loong64"
+            | "mips"
+            | "mips64"
+            | "mips64le"
+            | "mipsle"
+            | "ppc64"
+            | "ppc64le"
+            | "riscv64"
+            | "s390x"
+            | "wasm"
+    )
 }
 
 fn is_known_os(text: &str) -> bool {

@@ -50,15 +50,17 @@ pub(crate) async fn inspect(call: Call) -> ApiResult {
 
 /// `POST /containers/{name}/start`.
 pub(crate) async fn start(call: Call, body: Body) -> ApiResult {
-    if body.size_hint().lower() > 2 {
+    // Old clients send `{}` or `null` here; more than that was a host configuration once.
+    if body.size_hint().lower() > 7 {
         return Err(ApiError::bad_request(
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
         ));
     }
-    for option in ["checkpoint", "checkpoint-dir"] {
-        if call.query.non_empty(option).is_some() {
-            return Err(ApiError::bad_request("checkpoint is not supported"));
-        }
+    if call.query.non_empty("checkpoint").is_some() {
+        return Err(ApiError::bad_request("checkpoint is only supported in experimental mode"));
+    }
+    if call.query.non_empty("checkpoint-dir").is_some() {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "custom checkpointdir is not supported"));
     }
     call.app.engine.start(call.name()).await?;
     call::empty(StatusCode::NO_CONTENT)
@@ -128,6 +130,7 @@ pub(crate) fn size(call: &Call) -> ApiResult<(u16, u16)> {
             // The kernel's winsize has 16 bits a side.
             Ok(value) => return Ok(u16::try_from(value).unwrap_or(u16::MAX)),
             Err(error) if *error.kind() == std::num::IntErrorKind::PosOverflow => "value out of range",
+            Err(_) if text.parse::<i64>().is_ok() => "value out of range",
             Err(_) => "invalid syntax",
         };
         Err(ApiError::bad_request(format!("invalid resize {what} {text:?}: {reason}")))

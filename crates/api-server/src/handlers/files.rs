@@ -22,6 +22,10 @@ const TAR: &str = "application/x-tar";
 /// `HEAD`, `GET` and `PUT /containers/{name}/archive`.
 pub(crate) async fn archive(call: Call, request: Request) -> ApiResult {
     let (name, path) = (call.name(), call.query.text("path"));
+    if path.is_empty() {
+        // Docker forgot the blank.
+        return Err(ApiError::bad_request("bad parameter: pathcannot be empty"));
+    }
     match *request.method() {
         Method::HEAD => {
             let stat = call.app.engine.stat_path(name, path).await?;

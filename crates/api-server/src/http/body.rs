@@ -121,6 +121,7 @@ impl Reader {
             // Where the next request begins is unknown now.
             self.framing = Framing::Done;
             self.ended = true;
+            self.buffer.clear();
         }
         Poll::Ready(result)
     }

@@ -26,6 +26,8 @@ use super::socket::Socket;
 const MAX_DRAIN: u64 = 256 * 1024;
 /// How long a connection lingers that we close while the client still sends.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long a client may take to send a head once it has begun, as in Docker.
+const HEAD_TIME: Duration = Duration::from_mins(5);
 /// How long a stream is held back until its client has read the head.
 const HEAD_PATIENCE: Duration = Duration::from_millis(8);
 
@@ -37,7 +39,7 @@ where
     let socket = Arc::new(socket);
     let reader: Shared = Arc::new(Mutex::new(Reader::new(Arc::clone(&socket))));
     loop {
-        let head = match read_head(&reader, &stop).await {
+        let head = match read_head(&reader, &stop, HEAD_TIME).await {
             Ok(Some(Ok(head))) => head,
             Ok(Some(Err(refused))) => {
                 let _ = refuse(&socket, &reader, refused).await;
@@ -62,15 +64,21 @@ where
     }
 }
 
-/// The next head; none when the connection ends before one.
-async fn read_head(reader: &Shared, stop: &CancellationToken) -> io::Result<Option<Result<Head, Refused>>> {
+/// The next head; none when the connection ends before one, or does not end it in `patience`.
+async fn read_head(
+    reader: &Shared,
+    stop: &CancellationToken,
+    patience: Duration,
+) -> io::Result<Option<Result<Head, Refused>>> {
     let mut stopped = pin!(stop.cancelled());
+    let mut begun = None;
     let mut seen = 0;
     poll_fn(|cx| {
         let mut reader = lock(reader);
         loop {
-            // Parse again only when a line may have ended since.
-            if reader.buffer[seen..].contains(&b'\n') || reader.buffer.len() >= head::MAX_HEAD {
+            // Parse the first line when it is there, and the whole when it is: a client that sends a head line by line
+            // does not make us read it as often.
+            if may_say_something(&reader.buffer, seen) {
                 match head::parse(&reader.buffer) {
                     Ok(Some((head, length))) => {
                         let _ = reader.buffer.split_to(length);
@@ -88,12 +96,30 @@ async fn read_head(reader: &Shared, stop: &CancellationToken) -> io::Result<Opti
                     return Poll::Ready(Ok(None));
                 }
             }
+            if seen > 0 {
+                let end = begun.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+                if std::future::Future::poll(end.as_mut(), cx).is_ready() {
+                    return Poll::Ready(Ok(None));
+                }
+            }
             if reader.ended || ready!(reader.poll_fill(cx, 4096))? == 0 {
-                return Poll::Ready(Ok(None));
+                // A client that said half a sentence may still listen.
+                return Poll::Ready(Ok((seen > 0).then_some(Err(Refused::BAD))));
             }
         }
     })
     .await
+}
+
+/// Whether what came after the first `seen` bytes ends the first line or the head, or makes the head too long.
+fn may_say_something(buffer: &[u8], seen: usize) -> bool {
+    let (old, new) = buffer.split_at(seen);
+    let ends_a_head = |bytes: &[u8]| {
+        bytes.windows(2).any(|end| end == b"\n\n") || bytes.windows(3).any(|end| end == b"\n\r\n")
+    };
+    buffer.len() >= head::MAX_HEAD
+        || ends_a_head(&buffer[seen.saturating_sub(2)..])
+        || (new.contains(&b'\n') && !old.contains(&b'\n'))
 }
 
 /// What becomes of a connection after a response.

@@ -48,7 +48,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    const BAD: Self = Self { status: StatusCode::BAD_REQUEST, reason: "" };
+    pub(crate) const BAD: Self = Self { status: StatusCode::BAD_REQUEST, reason: "" };
     pub(crate) const TOO_LARGE: Self =
         Self { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason: "" };
 
@@ -70,35 +70,65 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refused> {
             Ok(httparse::Status::Complete(length)) => return Ok(Some((head(&request)?, length))),
             Err(httparse::Error::TooManyHeaders) if room < MAX_HEADERS => room *= 8,
             Err(httparse::Error::TooManyHeaders) => return Err(Refused::TOO_LARGE),
+            Err(httparse::Error::Version) if names_a_version(bytes) => {
+                return Err(Refused {
+                    status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    reason: "unsupported protocol version",
+                });
+            }
             Err(_) => return Err(Refused::BAD),
         }
     }
+}
+
+/// Whether the first line ends in a version of HTTP, though in none that is spoken here.
+fn names_a_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn head(request: &httparse::Request<'_, '_>) -> Result<Head, Refused> {
     let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
     let target = request.path.unwrap_or_default();
+    if !target.starts_with('/') && target != "*" && !target.contains("://") {
+        return Err(Refused::BAD);
+    }
     // Go takes characters that should have been escaped, and people's curl lines have them.
     let target = percent_encoding::utf8_percent_encode(target, UNESCAPED).to_string();
     let uri: Uri = target.parse().map_err(|_| Refused::BAD)?;
     if !escapes_are_valid(uri.path()) {
         return Err(Refused::BAD);
     }
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    let mut headers = HeaderMap::with_capacity(request.headers.len().min(64));
     for header in request.headers.iter() {
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| Refused::BAD)?;
         let value = HeaderValue::from_bytes(header.value).map_err(|_| Refused::BAD)?;
-        headers.append(name, value);
+        headers.try_append(name, value).map_err(|_| Refused::TOO_LARGE)?;
     }
     if version == Version::HTTP_11 && !headers.contains_key(HOST) {
         return Err(Refused::bad("missing required Host header"));
+    }
+    let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
+    if hosts.len() > 1 {
+        return Err(Refused::bad("too many Host headers"));
+    }
+    if hosts.iter().any(|host| host.as_bytes().iter().any(|byte| byte.is_ascii_whitespace())) {
+        return Err(Refused::bad("malformed Host header"));
+    }
+    let expects =
+        headers.get(EXPECT).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects {
+        return Err(Refused { status: StatusCode::EXPECTATION_FAILED, reason: "" });
     }
     Ok(Head {
         method: method.map_err(|_| Refused::BAD)?,
         framing: framing(&headers, version)?,
         expects_continue: version == Version::HTTP_11 && has_token(&headers, &EXPECT, "100-continue"),
         keep_alive: match version {
+            // Two answers to where the body ends: whoever wrote this may mean the other one.
+            _ if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) => false,
             Version::HTTP_10 => has_token(&headers, &CONNECTION, "keep-alive"),
             _ => !has_token(&headers, &CONNECTION, "close"),
         },
@@ -111,10 +141,10 @@ fn head(request: &httparse::Request<'_, '_>) -> Result<Head, Refused> {
 fn framing(headers: &HeaderMap, version: Version) -> Result<Framing, Refused> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
-        if version == Version::HTTP_10 || codings.next().is_some() {
+        if version == Version::HTTP_10 {
             return Err(Refused::bad("unsupported transfer encoding"));
         }
-        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
             return Err(Refused {
                 status: StatusCode::NOT_IMPLEMENTED,
                 reason: "unsupported transfer encoding",
@@ -191,9 +221,18 @@ mod tests {
             ("POST / HTTP/1.1\r\nHost: d\r\nContent-Length: -1\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+            ("GET / HTTP/2.0\r\nHost: d\r\n\r\n", 505),
+            ("GET / HTTP/1.1\r\nHost: d\r\nExpect: more\r\n\r\n", 417),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().status.as_u16(), status, "{text}");
         }
+    }
+
+    #[test]
+    fn more_headers_than_a_map_can_have_are_refused() {
+        let many: String = (0..26_000).map(|number| format!("X-{number}: y\r\n")).collect();
+        let head = format!("GET / HTTP/1.1\r\nHost: d\r\n{many}\r\n");
+        assert_eq!(parse(head.as_bytes()).unwrap_err(), Refused::TOO_LARGE);
     }
 
     #[test]

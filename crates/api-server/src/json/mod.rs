@@ -64,6 +64,13 @@ fn check_content_type(headers: &HeaderMap, has_body: bool) -> Result<(), ApiErro
             "malformed Content-Type header ({given}): mime: no media type"
         )));
     }
+    let named = |parameter: &str| parameter.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty());
+    let mut parameters = given.split(';').skip(1).map(str::trim);
+    if !parameters.all(|parameter| parameter.is_empty() || named(parameter)) {
+        return Err(ApiError::bad_request(format!(
+            "malformed Content-Type header ({given}): mime: invalid media parameter"
+        )));
+    }
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(ApiError::bad_request(format!(
             "unsupported Content-Type header ({given}): must be 'application/json'"
@@ -78,6 +85,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], schema: &'static Struct) -> Result<T
     if depth(bytes) > MAX_DEPTH {
         return Err(invalid(&"exceeded max depth"));
     }
+    // Bytes that are no text become replacement characters, as in Go.
+    let text = String::from_utf8_lossy(bytes);
+    let bytes = text.as_bytes();
     let mut documents = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
     let mut value = match documents.next() {
         Some(Ok(value)) => value,
@@ -96,7 +106,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], schema: &'static Struct) -> Result<T
 }
 
 /// What is wrong with a document that is not JSON.
-fn syntax_error(error: &serde_json::Error, bytes: &[u8]) -> String {
+pub(crate) fn syntax_error(error: &serde_json::Error, bytes: &[u8]) -> String {
     if error.is_eof() {
         return "unexpected EOF".to_owned();
     }

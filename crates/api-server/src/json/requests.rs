@@ -88,7 +88,7 @@ static CONFIG: Struct = plain(
         ("Labels", Schema::STRING_MAP),
         ("StopSignal", Text),
         ("StopTimeout", Schema::INT),
-        ("Shell", Schema::STRINGS),
+        ("Shell", Words),
     ],
 );
 
@@ -120,8 +120,8 @@ static HOST_CONFIG: Struct = Struct {
         ("VolumesFrom", Schema::STRINGS),
         ("ConsoleSize", CONSOLE_SIZE),
         ("Annotations", Schema::STRING_MAP),
-        ("CapAdd", Schema::STRINGS),
-        ("CapDrop", Schema::STRINGS),
+        ("CapAdd", Words),
+        ("CapDrop", Words),
         ("CgroupnsMode", Named("container.CgroupnsMode")),
         ("Dns", Schema::STRINGS),
         ("DnsOptions", Schema::STRINGS),

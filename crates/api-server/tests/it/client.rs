@@ -25,6 +25,11 @@ impl Connection {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends as much as the daemon takes.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
     /// Sends a request with a JSON body.
     pub(crate) fn post(&mut self, target: &str, headers: &str, body: &str) {
         let length = body.len();
@@ -35,7 +40,8 @@ impl Connection {
     }
 
     pub(crate) fn half_close(&self) {
-        self.0.shutdown(Shutdown::Write).unwrap();
+        // The daemon may have closed already.
+        let _ = self.0.shutdown(Shutdown::Write);
     }
 
     /// Reads until `end` has come.
@@ -59,6 +65,14 @@ impl Connection {
         self.0.read_to_end(&mut bytes).unwrap();
         bytes
     }
+}
+
+/// What comes until the daemon closes, or resets because it has not read everything.
+pub(crate) fn read_to_close(connection: &mut Connection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What was read before an error is there.
+    let _ = connection.0.read_to_end(&mut bytes);
+    bytes
 }
 
 /// One request with any body; the answer's status and body as text.

@@ -6,6 +6,8 @@
 
 mod client;
 mod errors;
+mod refusals;
 mod scenario;
 mod shapes;
 mod streams;
+mod wire;

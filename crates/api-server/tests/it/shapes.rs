@@ -210,7 +210,7 @@ fn walk(value: &Value, path: &str, values: bool, lines: &mut BTreeSet<String>) {
 }
 
 /// A text without its ids.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     let is_id = |word: &str| word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parts = text.split_inclusive(|character: char| !character.is_ascii_alphanumeric());
     parts

@@ -72,7 +72,7 @@ fn pull(call: &Call) -> ApiResult {
         Some(tag) if tag.contains(':') => {
             format!("{}@{tag}", reference.name()).parse().map_err(invalid_reference)?
         }
-        Some(tag) => reference.with_tag(tag).map_err(invalid_reference)?,
+        Some(tag) => reference.with_tag(tag).map_err(|_| ApiError::bad_request("invalid tag format"))?,
         None => reference.with_default_tag(),
     };
     Err(ApiError::new(

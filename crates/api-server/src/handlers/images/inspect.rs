@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::blocking;
 use crate::call::{self, Call};
 use crate::error::{ApiError, ApiResult};
+use crate::json;
 use crate::version::{ApiVersion, gates};
 
 /// Members of a configuration that are about containers alone, with their values when unset.
@@ -64,26 +65,36 @@ pub(super) async fn inspect(call: &Call, name: &str) -> ApiResult {
     let wanted = call.query.non_empty("platform").map(platform).transpose()?;
     let asked = name.to_owned();
     let image = blocking(call, move |images, _| Ok(images.resolve(&asked)?)).await?;
-    if let Some(wanted) = wanted
-        && image.config.platform().normal() != wanted.normal()
-    {
-        return Err(ApiError::new(
+    check_platform(&image, name, wanted.as_ref())?;
+    call::json(&document(&image, call.version))
+}
+
+/// Refuses an image of another platform than the one that was asked for.
+pub(super) fn check_platform(image: &Image, name: &str, wanted: Option<&Platform>) -> ApiResult<()> {
+    let present = image.config.platform();
+    match wanted {
+        Some(wanted) if present.normal() != wanted.normal() => Err(ApiError::new(
             StatusCode::NOT_FOUND,
             format!(
-                "image with reference {name} was found but does not provide the specified platform ({wanted})"
+                "image with reference {name} was found but its platform ({present}) does not match the specified \
+                 platform ({wanted})"
             ),
-        ));
+        )),
+        _ => Ok(()),
     }
-    call::json(&document(&image, call.version))
 }
 
 /// A platform as a JSON document, the form of API 1.48.
 pub(super) fn platform(text: &str) -> ApiResult<Platform> {
-    serde_json::from_str(text).map_err(|error| {
-        ApiError::bad_request(format!(
-            "failed to parse platform: {error}: expected {{\"os\":…,\"architecture\":…}}"
-        ))
-    })
+    let failed = |reason: String| ApiError::bad_request(format!("failed to parse platform: {reason}"));
+    let document: Value =
+        serde_json::from_str(text).map_err(|error| failed(json::syntax_error(&error, text.as_bytes())))?;
+    for part in ["os", "architecture"] {
+        if document[part].as_str().is_none_or(str::is_empty) {
+            return Err(ApiError::bad_request("both OS and Architecture must be provided"));
+        }
+    }
+    serde_json::from_value(document).map_err(|error| failed(error.to_string()))
 }
 
 fn document(image: &Image, version: ApiVersion) -> ImageInspect {

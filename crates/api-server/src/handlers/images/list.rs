@@ -176,7 +176,17 @@ impl Wanted {
         };
         let mut before = values("before").iter().map(time_of).collect::<ApiResult<Vec<_>>>()?;
         for until in values("until") {
-            before.push(point_in_time(until).map_err(ApiError::bad_request)?);
+            before.push(point_in_time(until).map_err(|_| {
+                ApiError::internal(format!("failed to parse value as time or duration: {until:?}"))
+            })?);
+        }
+        if let given @ [_, _, ..] = values("dangling") {
+            return Err(ApiError::bad_request(format!("invalid filter 'dangling=[{}]'", given.join(" "))));
+        }
+        for pattern in values("reference") {
+            if !pattern::is_well_formed(pattern) {
+                return Err(ApiError::internal("syntax error in pattern"));
+            }
         }
         let dangling = values("dangling").iter().map(|value| match value.as_str() {
             "true" | "1" => Ok(true),

@@ -25,6 +25,14 @@ use crate::call::{self, Call};
 use crate::error::{ApiError, ApiResult};
 use crate::routes::{not_implemented, page_not_found};
 
+/// The router's pattern for what is told apart here.
+pub(crate) const BELOW: &str = "/images/{*rest}";
+/// What [`get`] answers.
+pub(crate) const GETS: &[&str] =
+    &["/images/{name}/json", "/images/{name}/history", "/images/{name}/get", "/images/get", "/images/search"];
+/// What [`post`] answers.
+pub(crate) const POSTS: &[&str] = &["/images/{name}/tag", "/images/{name}/push", "/images/prune"];
+
 /// `GET /images/…`.
 pub(crate) async fn get(call: Call) -> ApiResult {
     match call.path("rest").rsplit_once('/') {
@@ -62,7 +70,9 @@ async fn tag(call: &Call, name: &str) -> ApiResult {
 
 /// `DELETE /images/{name}`.
 pub(crate) async fn remove(call: Call) -> ApiResult {
-    if call.query.non_empty("platforms").is_some() {
+    if let Some(wanted) = call.query.all("platforms").find(|wanted| !wanted.is_empty()) {
+        inspect::platform(wanted)?;
+
         return Err(ApiError::bad_request(
             "an image here is of one platform: remove it by its name or id, without platforms",
         ));
@@ -95,9 +105,11 @@ pub(crate) async fn remove(call: Call) -> ApiResult {
 
 /// `GET /images/{name}/history`.
 async fn history(call: &Call, name: &str) -> ApiResult {
+    let wanted = call.query.non_empty("platform").map(inspect::platform).transpose()?;
     let name = name.to_owned();
     let steps = blocking(call, move |images, _| {
         let image = images.resolve(&name)?;
+        inspect::check_platform(&image, &name, wanted.as_ref())?;
         Ok(images.history(&image))
     })
     .await?;
@@ -120,7 +132,11 @@ pub(super) fn repository_and_tag(call: &Call) -> ApiResult<Option<Reference>> {
     let Some(repository) = call.query.non_empty("repo") else { return Ok(None) };
     let reference: Reference = repository.parse().map_err(invalid_reference)?;
     match call.query.non_empty("tag") {
-        Some(tag) => Ok(Some(reference.with_tag(tag).map_err(invalid_reference)?)),
+        Some(tag) => {
+            let tagged = reference.with_tag(tag);
+            Ok(Some(tagged.map_err(|_| ApiError::bad_request("invalid tag format"))?))
+        }
+        None if reference.digest().is_some() => Err(ApiError::bad_request("cannot import digest reference")),
         None => Ok(Some(reference)),
     }
 }
@@ -159,6 +175,10 @@ impl From<ResolveError> for ApiError {
 impl From<TagError> for ApiError {
     fn from(error: TagError) -> Self {
         match error {
+            // Docker finds no image by a name that is none.
+            TagError::Source(error @ ResolveError::Invalid(_)) => {
+                Self::new(StatusCode::NOT_FOUND, error.to_string())
+            }
             TagError::Source(error) => error.into(),
             TagError::Refused(reason) => Self::bad_request(reason),
             TagError::Store(error) => Self::internal(chain(&error)),

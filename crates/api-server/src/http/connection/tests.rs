@@ -274,3 +274,16 @@ async fn an_idle_connection_ends_when_the_server_stops() {
     connection.await.unwrap();
     assert_eq!(rest(&mut client).await, "");
 }
+
+#[tokio::test]
+async fn a_head_that_does_not_end_ends_the_connection_and_an_idle_one_may_wait() {
+    let patience = Duration::from_millis(20);
+    for (sent, given_up) in [("GET / HT", true), ("", false)] {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let reader: Shared = Arc::new(Mutex::new(Reader::new(Arc::new(Socket::Unix(server)))));
+        let stop = CancellationToken::new();
+        let head = tokio::time::timeout(patience * 5, read_head(&reader, &stop, patience)).await;
+        assert_eq!(matches!(head, Ok(Ok(None))), given_up, "{sent:?}");
+    }
+}
