@@ -17,6 +17,8 @@ mod app;
 mod call;
 mod error;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handlers;
 mod host;
 mod http;

@@ -22,6 +22,8 @@ mod download;
 mod error;
 mod flags;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod progress;
 mod request;
 mod session;

@@ -42,6 +42,8 @@ mod exec;
 mod export;
 pub mod failpoints;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 pub mod health;
 pub mod host;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api_types::container::{Summary, SummaryHostConfig, SummaryNetworks};
 use regex_lite::Regex;
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::events::now;
 use crate::health::Status;
 use crate::inspect;
@@ -150,6 +150,9 @@ impl<'a> Filter<'a> {
                 })
             })
             .collect::<Result<_>>()?;
+        if let Some(value) = values("is-task").iter().find(|value| !is_go_bool(value)) {
+            return Err(EngineError::invalid(format!("invalid filter 'is-task=[{value}]'")));
+        }
         for state in values("status") {
             const STATES: [&str; 7] =
                 ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
@@ -245,6 +248,11 @@ impl<'a> Filter<'a> {
                     .flatten()
                     .any(|(port, _)| self.expose.iter().any(|wanted| wanted.matches(port))))
     }
+}
+
+/// What Go's `strconv.ParseBool` takes.
+fn is_go_bool(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True" | "0" | "f" | "F" | "false" | "FALSE" | "False")
 }
 
 /// A port or a range of them, `80`, `8000-8010/udp`.

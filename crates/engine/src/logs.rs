@@ -215,6 +215,21 @@ fn read_batch(mut position: Position, query: &LogsQuery) -> io::Result<(Position
     Ok((position, entries, BatchEnd::More))
 }
 
+/// Reads a file from its begin and from its end, as clients may ask for it.
+pub(crate) fn read_through(path: &Path) {
+    let query =
+        LogsQuery { stdout: true, stderr: true, timestamps: true, details: true, ..LogsQuery::default() };
+    for tail in [0, 1, 3] {
+        let Ok((offset, _)) = File::open(path).and_then(|mut file| tail_offset(&mut file, tail)) else {
+            return;
+        };
+        let Ok(Some(mut position)) = Position::open(path, offset) else { return };
+        while let Ok((next, _, BatchEnd::More)) = read_batch(position, &query) {
+            position = next;
+        }
+    }
+}
+
 fn format_entry(line: Line, time: i64, query: &LogsQuery) -> Option<LogEntry> {
     let (stream, wanted) = match line.stream.as_str() {
         "stderr" => (LogStream::Stderr, query.stderr),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::images::{announce, blocking, shown_usage};
 use crate::call::{self, Call};
 use crate::error::{ApiError, ApiResult};
-use crate::query::point_in_time;
+use crate::query::{number, point_in_time};
 
 /// `GET /system/df`.
 pub(crate) async fn usage(call: Call) -> ApiResult {
@@ -104,12 +104,28 @@ pub(crate) async fn prune_volumes(call: Call) -> ApiResult {
         return Err(ApiError::bad_request("invalid filter 'until'"));
     }
     criteria(&filters, &["all"])?;
+    for value in filters.0.get("all").into_iter().flatten() {
+        if !matches!(
+            value.as_str(),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" | "0" | "f" | "F" | "false" | "FALSE" | "False"
+        ) {
+            return Err(ApiError::bad_request(format!(
+                "invalid filter 'all': strconv.ParseBool: parsing {value:?}: invalid syntax"
+            )));
+        }
+    }
     call::json(&VolumesPruned::default())
 }
 
 /// `POST /build/prune`: this version builds nothing, so nothing is cached.
 pub(crate) async fn prune_build_cache(call: Call) -> ApiResult {
     const KNOWN: [&str; 7] = ["id", "inuse", "parent", "private", "shared", "type", "description"];
+    for size in ["keep-storage", "reserved-space", "max-used-space", "min-free-space"] {
+        let Some(text) = call.query.non_empty(size) else { continue };
+        number(text).map_err(|error| {
+            ApiError::bad_request(format!("{size} is in bytes and expects an integer, got {text}: {error}"))
+        })?;
+    }
     criteria(&call.query.filters()?, &KNOWN).map_err(|error| {
         ApiError::new(error.status(), format!("failed to prune build cache: {}", error.message()))
     })?;

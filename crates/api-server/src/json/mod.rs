@@ -80,7 +80,7 @@ fn check_content_type(headers: &HeaderMap, has_body: bool) -> Result<(), ApiErro
 }
 
 /// Reads one document.
-fn parse<T: DeserializeOwned>(bytes: &[u8], schema: &'static Struct) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], schema: &'static Struct) -> Result<T, ApiError> {
     let invalid = |reason: &dyn std::fmt::Display| ApiError::bad_request(format!("invalid JSON: {reason}"));
     if depth(bytes) > MAX_DEPTH {
         return Err(invalid(&"exceeded max depth"));

@@ -13,6 +13,7 @@ mod errors;
 mod events;
 mod failpoints;
 mod flags;
+mod fuzz;
 mod health;
 mod hostile_images;
 mod ledger;
