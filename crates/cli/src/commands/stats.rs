@@ -20,7 +20,7 @@ use crate::command::{Arity, Command};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::flags::{Flag, Tables, flag};
-use crate::format::{self, FormatError, JSON, TABLE};
+use crate::format::{self, FormatError, JSON, TABLE, short_id};
 use crate::ui::Ui;
 
 /// Between two pictures.
@@ -81,10 +81,15 @@ fn format_of(wanted: &str) -> String {
     }
 }
 
-/// Ids of the containers there are.
+/// Ids of the containers there are, cut as Docker shows them.
 async fn list(engine: &Client, all: bool) -> Result<Vec<String>, ClientError> {
     let options = ListOptions { all, ..ListOptions::default() };
-    Ok(engine.list_containers(&options).await?.into_iter().map(|container| container.id).collect())
+    Ok(engine
+        .list_containers(&options)
+        .await?
+        .into_iter()
+        .map(|container| short_id(&container.id).to_owned())
+        .collect())
 }
 
 /// Containers that come and go.
@@ -152,9 +157,9 @@ impl Picture {
                 Some(news) = news.recv() => board.hear(news, named)?,
                 event = next(&mut events) => match event? {
                     Some(event) if matches!(event.action.as_str(), "start" | "create") => {
-                        watches.extend(board.add(event.actor.id));
+                        watches.extend(board.add(short_id(&event.actor.id).to_owned()));
                     }
-                    Some(event) => board.remove(&event.actor.id),
+                    Some(event) => board.remove(short_id(&event.actor.id)),
                     None => return Err(CommandError::new("the engine has ended the stream of events")),
                 },
                 // What is known at the first tick is nothing yet.

@@ -14,6 +14,7 @@ fn running_containers_are_shown_with_their_limits_and_stopped_ones_on_demand() {
     let job = "[ID]   job   0.00%   0B / 0B   0.00%   0B / 0B   0B / 0B   0\n";
     host.run("corten stats --no-stream -a").prints(&format!("{HEADER}{job}{web}"));
     host.run("corten stats --no-stream --format '{{.Container}} {{.PIDs}}' web job").prints("web 1\njob 0");
+    host.run("corten stats --no-stream --format '{{.Container}} {{.Name}}'").prints("[ID] web");
     host.run("corten stats --no-stream --no-trunc --format '{{.ID}}' web").prints("[ID64]");
     host.run("corten stats --no-stream --format json web").prints(
         "{\"BlockIO\":\"[..]\",\"CPUPerc\":\"[..]%\",\"Container\":\"web\",\"ID\":\"[ID]\",\"MemPerc\":\"[..]%\",\

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oci::runtime::Resources;
-use runtime::cgroup::{Cgroup, Host};
+use runtime::cgroup::{Cgroup, Host, LimitOwner};
 
 /// Cgroups below a root of their own, all removed on drop.
 struct Tree {
@@ -289,12 +289,33 @@ fn an_oom_kill_is_counted() {
     let tree = Tree::new(Host::current(), "oom");
     let cgroup = tree.create("c", r#"{"memory": {"limit": 8388608, "swap": 8388608}}"#).unwrap();
     assert_eq!(cgroup.oom_kills(), 0);
+    use_too_much(&cgroup);
+    assert!(cgroup.memory_peak().unwrap() > 4_000_000);
+    let found = cgroup.out_of_memory();
+    assert_eq!((found.whose, found.limit), (LimitOwner::Own, Some(8_388_608)));
+    assert_eq!(found.peak, cgroup.memory_peak());
+}
+
+/// Runs a program in a cgroup that uses memory until it is killed.
+fn use_too_much(cgroup: &Cgroup) {
     let mut program = Program::shell("read go; head -c 100000000 /dev/zero | tail -c 100000000 > /dev/null");
     cgroup.add(program.pid()).unwrap();
     program.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
     until("the kernel has killed", || cgroup.oom_kills() > 0);
-    assert!(cgroup.memory_peak().unwrap() > 4_000_000);
     until("it has ended", || program.ended());
+}
+
+#[test]
+fn an_oom_kill_is_told_from_one_for_the_limit_of_a_cgroup_above() {
+    if !Host::current().support().memory {
+        return;
+    }
+    let tree = Tree::new(Host::current(), "oom-above");
+    let parent = tree.create("p", r#"{"memory": {"limit": 8388608, "swap": 8388608}}"#).unwrap();
+    let cgroup = tree.create("p/c", r#"{"memory": {"limit": 67108864, "swap": 67108864}}"#).unwrap();
+    use_too_much(&cgroup);
+    let found = cgroup.out_of_memory();
+    assert_eq!((found.whose, found.limit), (LimitOwner::Above(parent.path().to_owned()), Some(8_388_608)));
 }
 
 #[test]

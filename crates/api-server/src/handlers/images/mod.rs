@@ -157,7 +157,11 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Publishes what happened to an image, with its labels as Docker does.
 pub(super) fn announce(app: &App, image: &Image, action: &str, name: &str) {
-    let mut attributes: BTreeMap<_, _> = image.config.config.labels.clone().unwrap_or_default();
+    let mut attributes = match action {
+        // Docker has no labels any more of what is gone.
+        "delete" => BTreeMap::new(),
+        _ => image.config.config.labels.clone().unwrap_or_default(),
+    };
     attributes.insert("name".to_owned(), name.to_owned());
     app.engine.publish_image_event(action, &image.id.to_string(), attributes);
 }
