@@ -277,10 +277,7 @@ impl Host {
             self.start_daemon();
         }
         self.run("c=$(corten ps -aq) && { test -z \"$c\" || corten rm -f $c >/dev/null; }").exits(0);
-        let images = self.run("corten images -aq --no-trunc | sort -u").exits(0).stdout();
-        for image in images.lines().filter(|id| !self.fixture_images.iter().any(|fixture| fixture == id)) {
-            self.run(&format!("corten rmi -f {image}")).exits(0);
-        }
+        self.remove_images();
         if let Err(leaks) = before.settle(&self.scope(), TEARDOWN) {
             panic!("something is left of this test, with its containers and images removed:\n{leaks}");
         }
@@ -300,6 +297,25 @@ impl Host {
         // Whatever the daemon itself keeps open for its next use goes with it.
         if let Err(leaks) = before.settle(&self.scope(), TEARDOWN) {
             panic!("something is left of this test after the daemon stopped:\n{leaks}");
+        }
+    }
+}
+
+impl Host {
+    /// Removes every image but those of the fixture. An image goes after those that were committed on it.
+    fn remove_images(&self) {
+        let list = || {
+            let images = self.run("corten images -aq --no-trunc | sort -u").exits(0).stdout();
+            let fixture = |id: &str| self.fixture_images.iter().any(|fixture| fixture == id);
+            images.lines().filter(|id| !fixture(id)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut images = list();
+        while !images.is_empty() {
+            let answers: Vec<_> =
+                images.iter().map(|image| self.run(&format!("corten rmi -f {image}")).stderr()).collect();
+            let left = list();
+            assert!(left.len() < images.len(), "images cannot be removed: {answers:?}");
+            images = left;
         }
     }
 }

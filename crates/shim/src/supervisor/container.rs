@@ -326,7 +326,11 @@ fn identify(
     user: &str,
     groups: &[String],
 ) -> Result<(), Failure> {
-    let identity = users::resolve(root, user, groups).map_err(|error| Failure::new(error.to_string()))?;
+    let identity =
+        users::resolve(root, user, groups).map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => Failure::new(format!("{error}: {source}")),
+            None => Failure::new(error.to_string()),
+        })?;
     process.user.uid = identity.uid;
     process.user.gid = identity.gid;
     process.user.additional_gids = identity.groups;
