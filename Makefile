@@ -15,7 +15,7 @@ build: ## Build the static release programs into bin/
 test: ## Install what tests need, then format check, lints and all tests (as root)
 	@scripts/test.sh
 
-test-vm: ## Run the tests that meet the kernel under Linux 6.1 and Debian's newest, with cgroup v2 (as root)
+test-vm: ## Run the tests that meet the kernel under Linux 6.1 and Debian's newest, with cgroup v2 and systemd (as root)
 	@scripts/test-vm.sh
 
 test-sdk: ## Run what programs do with docker-py, from PyPI, against a daemon of its own (as root)

@@ -32,4 +32,13 @@ packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Debian's mirrors, best first: the one that this machine uses, if it is a Debian, and the one that has everything.
+debian_mirrors() {
+  [ -z "${DEBIAN_MIRROR:-}" ] || { echo "$DEBIAN_MIRROR"; return; }
+  local own
+  own=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sed -n 's|/debian/*$|/debian|p' | head -n 1)
+  [ -z "$own" ] || echo "$own"
+  [ "$own" = http://deb.debian.org/debian ] || echo http://deb.debian.org/debian
+}
+
 tuple() { rustc -vV | sed -n 's/^host: //p'; }

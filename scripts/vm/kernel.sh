@@ -6,9 +6,6 @@
 dir=$(readlink -m "$1"); shift
 made_by=$(cksum <"$0")
 [ ! -e "$dir/made-by" ] || [ "$(<"$dir/made-by")" != "$made_by" ] || exit 0
-# The mirror that this machine uses, if it is a Debian; and the one that has everything.
-mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m 1 '/debian/*$' || true)
-mirrors=${DEBIAN_MIRROR:-$mirrors http://deb.debian.org/debian}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e $keyring ] || packages debian-archive-keyring
 packages xz-utils busybox-static
@@ -36,7 +33,7 @@ download() { # SUITE MIRROR
 }
 for suite; do
   say "kernel of Debian $suite"
-  for mirror in $mirrors; do
+  for mirror in $(debian_mirrors); do
     download "$suite" "$mirror" && found=$suite && break 2
     tail -n 3 "$work/log" >&2
   done

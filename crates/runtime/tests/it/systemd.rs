@@ -63,7 +63,7 @@ fn a_scope_holds_the_container_and_its_limits() {
     bundle.linux().cgroups_path = Some(format!("corten-test.slice:corten:{}", bundle.id));
     bundle.linux().resources = serde_json::from_str(
         r#"{"memory": {"limit": 67108864}, "pids": {"limit": 50}, "cpu": {"quota": 50000, "period": 100000},
-            "unified": {"memory.oom.group": "1"}}"#,
+            "unified": {"cpu.max.burst": "10000"}}"#,
     )
     .unwrap();
     start(&mut bundle);
@@ -93,8 +93,8 @@ fn a_scope_holds_the_container_and_its_limits() {
     changed.ok();
     assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
     assert!(show(&unit, "MemoryMax").contains("MemoryMax=33554432"));
-    let limits = ["memory.max", "pids.max", "cpu.max", "memory.oom.group"].map(read);
-    assert_eq!(limits, ["33554432", "50", "50000 100000", "1"]);
+    let limits = ["memory.max", "pids.max", "cpu.max", "cpu.max.burst"].map(read);
+    assert_eq!(limits, ["33554432", "50", "50000 100000", "10000"]);
 
     bundle.call(&["delete", "--force", &bundle.id]).ok();
     until("the scope is forgotten", || show(&unit, "LoadState,ActiveState").contains("ActiveState=inactive"));
