@@ -3,6 +3,8 @@
 # Installs what the tests need. As root. SKIP_VM=1 leaves the other kernels out, where they cannot be had, and says so.
 . "$(dirname "$0")/lib.sh"
 need_root make test
+# Started in the background of a script, this would have Ctrl-C ignored, and so would every program under test.
+[ -n "${SIGNALS_RESET:-}" ] || SIGNALS_RESET=1 exec env --default-signal=HUP,INT,QUIT "$0" "$@"
 find_cargo
 packages gcc libc6-dev busybox-static iproute2 nftables procps
 cd "$top"
@@ -23,7 +25,9 @@ stage() { # NAME COMMAND…
 tests() {
   cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log" && return
   local failed
-  mapfile -t failed < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | sort -u)
+  # From the summaries: what a test and its daemon print may stand in front of "test NAME ... FAILED".
+  mapfile -t failed < <(awk '/^failures:$/ { on = 1 } /^test result:/ { on = 0 } on && /^    [a-z0-9_:]+$/ { print $1 }' "$log" |
+    sort -u)
   [ ${#failed[@]} -gt 0 ] || return 1
   say "once more, because of: ${failed[*]}"
   cargo test --locked --workspace --no-fail-fast -- --exact --test-threads 1 "${failed[@]}"
