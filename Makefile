@@ -4,7 +4,7 @@ UNITDIR ?= /etc/systemd/system
 BINARIES = corten corten-shim corten-runtime
 UNITS = corten.service corten.socket
 
-.PHONY: help build test test-vm demo bench install uninstall clean
+.PHONY: help build test test-vm test-sdk demo bench install uninstall clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
