@@ -40,6 +40,8 @@ pub(crate) async fn create(
     platform: Option<&str>,
     request: CreateRequest,
 ) -> Result<CreateResponse> {
+    // First of all, as in Docker: a client that is told of a missing image fetches it and asks again.
+    shared.image(&request.config.image, platform)?;
     let id = names::new_id()?;
     let name = reserve(shared, name, &id)?;
     let (owned, owned_id, owned_name) = (Arc::clone(shared), id.clone(), name.clone());

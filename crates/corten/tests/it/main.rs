@@ -20,6 +20,7 @@ mod hostile_images;
 mod hostile_paths;
 mod hostile_processes;
 mod ledger;
+mod life_flags;
 mod lifecycle;
 mod logs;
 mod memory;
