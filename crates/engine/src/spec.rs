@@ -125,9 +125,8 @@ fn process(record: &Record, around: &Surroundings<'_>) -> Result<Process> {
         capabilities: Some(around.capabilities.clone()),
         rlimits: rlimits(host, around.default_ulimits, around.max_files)?,
         no_new_privileges: around.no_new_privileges,
-        apparmor_profile: None,
         oom_score_adj: Some(host.oom_score_adj),
-        selinux_label: None,
+        ..Process::default()
     })
 }
 

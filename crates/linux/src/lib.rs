@@ -16,4 +16,5 @@ pub mod memory;
 pub mod mount;
 pub mod namespaces;
 pub mod process;
+pub mod scheduling;
 pub mod socket;

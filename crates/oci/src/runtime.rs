@@ -115,6 +115,63 @@ pub struct Process {
     /// SELinux label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selinux_label: Option<String>,
+    /// How the kernel shares the processors out to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    /// Place in the queues of block devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
+    /// Processors of an exec'd process.
+    #[serde(rename = "execCPUAffinity", skip_serializing_if = "Option::is_none")]
+    pub exec_cpu_affinity: Option<CpuAffinity>,
+}
+
+/// Scheduling attributes, as `sched_setattr(2)` takes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Scheduler {
+    /// `SCHED_OTHER`, `SCHED_FIFO`, ….
+    pub policy: String,
+    /// −20 … 19.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// 1 … 99, of the real-time policies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// `SCHED_FLAG_RESET_ON_FORK`, ….
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+    /// Nanoseconds, of `SCHED_DEADLINE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<u64>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<u64>,
+}
+
+/// Class and level of `ioprio_set(2)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IoPriority {
+    /// `IOPRIO_CLASS_RT`, `IOPRIO_CLASS_BE` or `IOPRIO_CLASS_IDLE`.
+    pub class: String,
+    /// 0 … 7, the highest first.
+    pub priority: i32,
+}
+
+/// Processors of an exec'd process, as lists like `0-2,7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuAffinity {
+    /// While it is being started, before it is in the container's cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<String>,
+    /// When the program runs.
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
 }
 
 /// Terminal size in characters.
@@ -259,6 +316,50 @@ pub struct Linux {
     /// Offsets of a new time namespace, by clock (`monotonic`, `boottime`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub time_offsets: BTreeMap<String, TimeOffset>,
+    /// Kind of system whose programs run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
+    /// Shares of cache and memory bandwidth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
+}
+
+/// Execution domain of `personality(2)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Personality {
+    /// `LINUX` or `LINUX32`.
+    pub domain: String,
+    /// None is defined yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// A group of the `resctrl` file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntelRdt {
+    /// Name of the group; absent: the container's id.
+    #[serde(rename = "closID", skip_serializing_if = "Option::is_none")]
+    pub clos_id: Option<String>,
+    /// Lines of its `schemata`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schemata: Vec<String>,
+    /// A line for the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l3_cache_schema: Option<String>,
+    /// A line for memory bandwidth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mem_bw_schema: Option<String>,
+    /// Monitor it in a group of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub enable_monitoring: bool,
+    /// Older name for that.
+    #[serde(rename = "enableCMT", skip_serializing_if = "std::ops::Not::not")]
+    pub enable_cmt: bool,
+    /// Older name for that.
+    #[serde(rename = "enableMBM", skip_serializing_if = "std::ops::Not::not")]
+    pub enable_mbm: bool,
 }
 
 /// One line of `uid_map` or `gid_map`.
@@ -344,6 +445,9 @@ pub struct Resources {
     /// Network classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// Limits of remote memory access, by device.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, Rdma>,
     /// cgroup v2 files and the values to write.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
@@ -503,6 +607,18 @@ pub struct HugepageLimit {
     pub page_size: String,
     /// Bytes.
     pub limit: u64,
+}
+
+/// Limits of one device for remote memory access.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rdma {
+    /// Handles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_handles: Option<u32>,
+    /// Objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_objects: Option<u32>,
 }
 
 /// Network cgroup settings (v1).

@@ -16,6 +16,7 @@ mod foreground;
 mod kill;
 mod list;
 mod log;
+mod resctrl;
 mod sealed;
 mod spec;
 mod store;

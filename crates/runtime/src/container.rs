@@ -104,6 +104,7 @@ pub fn create(request: InitRequest<'_>) -> Result<Init, StartError> {
 pub fn create_with(request: InitRequest<'_>, options: &CreateOptions<'_>) -> Result<Init, StartError> {
     let mut plan = Plan::new(request.spec, request.seccomp)?;
     let warnings = std::mem::take(&mut plan.warnings);
+    crate::identity::check_labels(plan.process.process)?;
     let namespaces = &plan.namespaces;
     let two_steps = namespaces.need_transient();
     let (ours, theirs) = channel::pair().during(|| "make a socket pair".to_owned())?;

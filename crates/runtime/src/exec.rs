@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use linux::clone::{Child, CloneArgs, Forked, spawn};
-use oci::runtime::Process;
+use oci::runtime::{Personality, Process};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
@@ -19,6 +19,7 @@ use crate::failpoints;
 use crate::identity;
 use crate::namespaces::become_root;
 use crate::plan::ProcessPlan;
+use crate::scheduling;
 use crate::seccomp::Program;
 
 /// What [`exec`] needs.
@@ -34,6 +35,8 @@ pub struct ExecRequest<'a> {
     pub stdio: Stdio,
     /// Compiled filter.
     pub seccomp: Option<&'a Program>,
+    /// Execution domain, which is the container's, not the process's.
+    pub personality: Option<&'a Personality>,
     /// The container's cgroup, joined before the program runs.
     pub cgroup: Option<&'a Cgroup>,
     /// A cgroup below it, made by [`Cgroup::scope`], that keeps the process and what it starts apart.
@@ -66,9 +69,11 @@ pub fn exec_with(request: ExecRequest<'_>, preserve_fds: u32) -> Result<ExecProc
     let plan = ProcessPlan::new(
         request.process,
         request.seccomp.map(Cow::Borrowed),
+        request.personality,
         has_user_namespace,
         &mut Vec::new(),
     )?;
+    identity::check_labels(request.process)?;
     let (ours, theirs) = channel::pair().during(|| "make a socket pair".to_owned())?;
     let entrance = Entrance::with_scope(request.cgroup, request.scope)?;
     let joining = Joining {
@@ -173,6 +178,10 @@ impl Joining<'_> {
         forked.close_all_except(3 + self.preserve_fds, &keep).during(|| "close descriptors".to_owned())?;
         forked.reset_signals();
         let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let affinity = self.plan.process.exec_cpu_affinity.as_ref();
+        if let Some(list) = affinity.and_then(|affinity| affinity.initial.as_deref()) {
+            scheduling::set_affinity(list)?;
+        }
         self.entrance.enter()?;
         if let Some(value) = self.plan.process.oom_score_adj {
             set_oom_score(pid, value)?;
@@ -215,6 +224,10 @@ impl Joining<'_> {
     }
 
     fn prepare(self) -> Result<Option<OwnedFd>, StartError> {
+        let affinity = self.plan.process.exec_cpu_affinity.as_ref();
+        if let Some(list) = affinity.and_then(|affinity| affinity.last.as_deref()) {
+            scheduling::set_affinity(list)?;
+        }
         rustix::process::setsid().during(|| "start a session".to_owned())?;
         if !self.kinds.contains(ThreadNameSpaceType::USER) {
             self.set_limits()?;

@@ -40,6 +40,7 @@ pub(crate) fn assume<'a>(
         linux::process::join_new_session_keyring().during(|| "join a new session keyring".to_owned())?;
     }
     own_streams(process);
+    plan.scheduling.apply()?;
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).during(|| "set no_new_privs".to_owned())?;
     } else {
@@ -116,6 +117,26 @@ fn label(label: &Option<String>) -> Option<&str> {
 /// Whether [`set_labels`] has anything to do.
 pub(crate) fn has_labels(process: &Process) -> bool {
     label(&process.apparmor_profile).is_some() || label(&process.selinux_label).is_some()
+}
+
+/// Refuses labels that this kernel has no security module for. Asked of the host's /sys, so before a container is
+/// entered.
+pub(crate) fn check_labels(process: &Process) -> Result<(), StartError> {
+    let refuse = |what: String, module: &str| {
+        Err(StartError::refused(what, format!("this kernel runs without {module}")))
+    };
+    if let Some(profile) = label(&process.apparmor_profile) {
+        let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+        if !enabled.is_ok_and(|enabled| enabled.starts_with(b"Y")) {
+            return refuse(format!("apply AppArmor profile {profile:?}"), "AppArmor");
+        }
+    }
+    if let Some(context) = label(&process.selinux_label)
+        && !std::path::Path::new("/sys/fs/selinux/enforce").exists()
+    {
+        return refuse(format!("apply SELinux label {context:?}"), "SELinux");
+    }
+    Ok(())
 }
 
 /// Security labels for the next `execve` of this process and of those it makes. `proc` is the root of a proc file

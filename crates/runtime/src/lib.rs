@@ -17,7 +17,7 @@
 //! Inside, in the order in which a start passes them: `plan` (pure: what will be done; with `mount_options`),
 //! `sources` and `cgroup_mount` (what is taken from the host, as descriptors), `namespaces`, `init` (the new process;
 //! `channel` is its line to the runtime), `beneath` (paths that stay inside), `mounts`, `copy_up`, `devices`, `masks`,
-//! `hooks`, `identity` (from a runtime's process to the container's own), `program` (what to run, and why it does not).
+//! `hooks`, `identity` (from a runtime's process to the container's own; with `scheduling`), `program` (what to run, and why it does not).
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +41,7 @@ mod namespaces;
 mod plan;
 mod program;
 pub mod reaper;
+mod scheduling;
 pub mod seccomp;
 pub mod shared_mount;
 mod sources;

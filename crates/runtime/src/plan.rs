@@ -5,12 +5,13 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use linux::caps;
-use oci::runtime::{Capabilities, Namespace, Process, Rlimit, Spec};
+use oci::runtime::{Capabilities, Namespace, Personality, Process, Rlimit, Spec};
 use rustix::process::Resource;
 use rustix::thread::ThreadNameSpaceType;
 
 use crate::error::StartError;
 use crate::mount_options::MountOptions;
+use crate::scheduling::Scheduling;
 use crate::seccomp::{self, Program};
 
 /// A container, planned.
@@ -50,6 +51,7 @@ pub(crate) struct ProcessPlan<'a> {
     pub capabilities: CapabilityMasks,
     pub limits: Vec<Limit>,
     pub seccomp: Option<Cow<'a, Program>>,
+    pub scheduling: Scheduling,
 }
 
 /// The five sets as masks.
@@ -84,6 +86,7 @@ impl<'a> Plan<'a> {
         let process = ProcessPlan::new(
             process,
             filter_of(seccomp, filter)?,
+            spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()),
             namespaces.has_user_namespace(),
             &mut warnings,
         )?;
@@ -246,6 +249,7 @@ impl<'a> ProcessPlan<'a> {
     pub(crate) fn new(
         process: &'a Process,
         seccomp: Option<Cow<'a, Program>>,
+        personality: Option<&Personality>,
         in_user_namespace: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Self, StartError> {
@@ -268,6 +272,7 @@ impl<'a> ProcessPlan<'a> {
             capabilities: CapabilityMasks::new(process.capabilities.as_ref(), available, warnings),
             limits: process.rlimits.iter().map(Limit::new).collect::<Result<_, _>>()?,
             seccomp,
+            scheduling: Scheduling::new(process, personality)?,
         })
     }
 

@@ -19,10 +19,11 @@ pub(super) enum Controller {
     Hugetlb,
     NetCls,
     NetPrio,
+    Rdma,
 }
 
 impl Controller {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Cpu,
         Self::Cpuacct,
         Self::Cpuset,
@@ -34,6 +35,7 @@ impl Controller {
         Self::Hugetlb,
         Self::NetCls,
         Self::NetPrio,
+        Self::Rdma,
     ];
 
     /// Name on v1, and to users.
@@ -50,6 +52,7 @@ impl Controller {
             Self::Hugetlb => "hugetlb",
             Self::NetCls => "net_cls",
             Self::NetPrio => "net_prio",
+            Self::Rdma => "rdma",
         }
     }
 
@@ -57,7 +60,9 @@ impl Controller {
     pub(super) fn v2_name(self) -> Option<&'static str> {
         match self {
             Self::Blkio => Some("io"),
-            Self::Cpu | Self::Cpuset | Self::Memory | Self::Pids | Self::Hugetlb => Some(self.name()),
+            Self::Cpu | Self::Cpuset | Self::Memory | Self::Pids | Self::Hugetlb | Self::Rdma => {
+                Some(self.name())
+            }
             Self::Cpuacct | Self::Devices | Self::Freezer | Self::NetCls | Self::NetPrio => None,
         }
     }

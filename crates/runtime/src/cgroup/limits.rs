@@ -77,6 +77,7 @@ pub(super) fn v1(resources: &Resources) -> io::Result<Vec<Setting>> {
         let file = format!("hugetlb.{}.limit_in_bytes", huge_page_size(&limit.page_size)?);
         plan.set(Controller::Hugetlb, file, limit.limit);
     }
+    rdma(&mut plan, resources);
     if let Some(network) = &resources.network {
         plan.maybe(Controller::NetCls, "net_cls.classid", network.class_id);
         for priority in &network.priorities {
@@ -85,6 +86,18 @@ pub(super) fn v1(resources: &Resources) -> io::Result<Vec<Setting>> {
         }
     }
     Ok(plan.0)
+}
+
+/// One line a device, the same on both versions.
+fn rdma(plan: &mut Plan, resources: &Resources) {
+    for (device, limits) in &resources.rdma {
+        let words = [("hca_handle", limits.hca_handles), ("hca_object", limits.hca_objects)];
+        let words: Vec<_> =
+            words.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect();
+        if !words.is_empty() {
+            plan.set(Controller::Rdma, "rdma.max", format!("{device} {}", words.join(" ")));
+        }
+    }
 }
 
 fn memory_v1(plan: &mut Plan, memory: &Memory) {
@@ -176,6 +189,7 @@ pub(super) fn v2(resources: &Resources) -> io::Result<Vec<Setting>> {
         let file = format!("hugetlb.{}.max", huge_page_size(&limit.page_size)?);
         plan.set(Controller::Hugetlb, file, limit.limit);
     }
+    rdma(&mut plan, resources);
     if let Some(network) = &resources.network {
         if network.class_id.is_some_and(|class| class != 0) {
             return Err(Controller::NetCls.missing());
@@ -306,6 +320,7 @@ fn unified_controller(file: &str) -> io::Result<Controller> {
         Controller::Pids,
         Controller::Blkio,
         Controller::Hugetlb,
+        Controller::Rdma,
     ];
     let found = known.into_iter().find(|controller| controller.v2_name() == Some(prefix));
     match found {
@@ -436,6 +451,11 @@ mod tests {
                 r#"{"hugepageLimits": [{"pageSize": "../x", "limit": 9}]}"#,
                 "error: invalid huge page size \"../x\"",
                 "error: invalid huge page size \"../x\"",
+            ),
+            (
+                r#"{"rdma": {"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10000}, "none": {}}}"#,
+                "rdma.max=mlx5_1 hca_handle=3 hca_object=10000",
+                "rdma.max=mlx5_1 hca_handle=3 hca_object=10000",
             ),
             (
                 r#"{"network": {"classID": 5, "priorities": [{"name": "eth0", "priority": 3}]}}"#,

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::args::{Args, Option as Opt};
 use super::foreground::Foreground;
+use super::resctrl::{self, Group};
 use super::store::{self, Record};
 use super::systemd::{self, Scope, Unit};
 use super::{Context, Failure, HELP, Naming, console, delete, time};
@@ -168,6 +169,7 @@ struct NewContainer {
     directory: PathBuf,
     cgroup: Option<Cgroup>,
     scope: Option<Scope>,
+    resctrl: Option<Group>,
     /// The first process, until somebody answers for it.
     pidfd: Option<OwnedFd>,
     kept: bool,
@@ -177,7 +179,7 @@ impl NewContainer {
     fn reserve(context: &Context, args: &Args) -> Result<Self, Failure> {
         let id = args.container(0)?;
         let directory = context.store.reserve(&id)?;
-        Ok(Self { id, directory, cgroup: None, scope: None, pidfd: None, kept: false })
+        Ok(Self { id, directory, cgroup: None, scope: None, resctrl: None, pidfd: None, kept: false })
     }
 
     fn keep(mut self) -> String {
@@ -201,6 +203,9 @@ impl NewContainer {
         gate: Option<OwnedFd>,
     ) -> Result<Init, Failure> {
         self.make_cgroup(context, &bundle.spec)?;
+        if let Some(wanted) = bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref()) {
+            self.resctrl = Some(Group::prepare(Path::new(resctrl::MOUNT), &self.id, wanted)?);
+        }
         let state = State {
             oci_version: oci::runtime::OCI_VERSION.to_owned(),
             id: self.id.clone(),
@@ -228,6 +233,9 @@ impl NewContainer {
         };
         let init = runtime::create_with(request, &options)?;
         self.pidfd = init.pidfd.try_clone().ok();
+        if let Some(group) = &self.resctrl {
+            group.add(init.pid)?;
+        }
         for warning in &init.warnings {
             context.log.warning(warning);
         }
@@ -260,6 +268,7 @@ impl NewContainer {
             created: time::now(),
             cgroup: self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned()),
             unit: self.scope.as_ref().map(|scope| scope.unit.name.clone()),
+            resctrl: self.resctrl.as_ref().and_then(Group::own_directory).map(Path::to_owned),
             config: bundle.config.clone(),
         };
         let record = serde_json::to_vec(&record).naming(|| "write state.json".to_owned())?;
@@ -284,6 +293,9 @@ impl Drop for NewContainer {
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.remove();
+        }
+        if let Some(directory) = self.resctrl.as_ref().and_then(Group::own_directory) {
+            let _ = fs::remove_dir(directory);
         }
         let _ = fs::remove_dir_all(&self.directory);
     }

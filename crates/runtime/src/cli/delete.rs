@@ -81,6 +81,14 @@ pub(crate) fn remove(context: &Context, container: Container, spec: Option<&Spec
         }
         cgroup.remove().naming(|| format!("remove cgroup {}", cgroup.path()))?;
     }
+    if let Some(directory) = &container.record.resctrl {
+        match fs::remove_dir(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).naming(|| format!("remove resctrl group {}", directory.display()));
+            }
+            _ => {}
+        }
+    }
     let poststop = spec.and_then(|spec| spec.hooks.as_ref()).filter(|hooks| !hooks.poststop.is_empty());
     let state = poststop.map(|_| container.state()).transpose()?;
     fs::remove_dir_all(&container.directory)

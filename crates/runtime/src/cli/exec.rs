@@ -54,6 +54,7 @@ pub(crate) fn exec(context: &Context, args: Args) -> Result<u8, Failure> {
         process: &process,
         stdio: if process.terminal { Stdio::Terminal } else { own_streams()? },
         seccomp: filter.as_ref(),
+        personality: spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()),
         cgroup: cgroup.as_ref(),
         scope: None,
     };

@@ -74,7 +74,7 @@ pub(crate) fn features(_: &Context, _: Args) -> Result<u8, Failure> {
                 "v2": true,
                 "systemd": true,
                 "systemdUser": false,
-                "rdma": false,
+                "rdma": true,
             },
             "seccomp": {
                 "enabled": true,
@@ -92,7 +92,7 @@ pub(crate) fn features(_: &Context, _: Args) -> Result<u8, Failure> {
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": false },
             "mountExtensions": { "idmap": { "enabled": true } },
         },
         "potentiallyUnsafeConfigAnnotations": [],

@@ -50,6 +50,9 @@ pub(crate) struct Record {
     /// The systemd scope that this cgroup is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// Its group of the `resctrl` file system, if that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<PathBuf>,
     /// The bundle's config.json as it was at create: exec, start and delete go by this one. In the same file,
     /// because each file costs what a mount does.
     pub config: Box<RawValue>,

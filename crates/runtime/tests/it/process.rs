@@ -263,3 +263,62 @@ fn signals_are_as_a_fresh_program_expects() {
         assert_eq!(status(&text, key), "0000000000000000", "{key}");
     }
 }
+
+#[test]
+fn scheduler_io_priority_and_personality_are_the_kernels_answer() {
+    let mut bundle = Bundle::new("scheduling");
+    let process = r#"{"scheduler": {"policy": "SCHED_BATCH", "nice": 7},
+        "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 6}}"#;
+    let wanted: oci::runtime::Process = serde_json::from_str(process).unwrap();
+    bundle.process().scheduler = wanted.scheduler;
+    bundle.process().io_priority = wanted.io_priority;
+    bundle.linux().personality = serde_json::from_str(r#"{"domain": "LINUX32"}"#).unwrap();
+    // Nice and policy are fields 19 and 41 of stat.
+    let script = "cut -d' ' -f 19,41 /proc/self/stat; ionice -p $$; uname -m; cat /proc/self/personality";
+    let out = bundle.sh(script).ok();
+    let lines: Vec<_> = out.lines().collect();
+    let machine = if cfg!(target_arch = "x86_64") { "i686" } else { lines[2] };
+    assert_eq!(lines, ["7 3", "best-effort: prio 6", machine, "00000008"]);
+
+    bundle.start();
+    let exec = bundle.exec(&[&bundle.id, "sh", "-c", "cut -d' ' -f 19,41 /proc/self/stat; uname -m"]).ok();
+    assert_eq!(exec.lines().collect::<Vec<_>>(), ["7 3", machine]);
+}
+
+#[test]
+fn nonsense_about_scheduling_and_missing_security_modules_is_refused_by_name() {
+    let mut bundle = Bundle::new("refused");
+    bundle.process().scheduler = serde_json::from_str(r#"{"policy": "SCHED_WISH"}"#).unwrap();
+    let error = bundle.sh("true").fails(125);
+    assert!(error.contains("SCHED_WISH") && error.contains("SCHED_OTHER"), "{error}");
+    bundle.process().scheduler = None;
+    if !std::path::Path::new("/sys/module/apparmor").exists() {
+        bundle.process().apparmor_profile = Some("some-profile".into());
+        let error = bundle.sh("true").fails(125);
+        assert!(
+            error.contains("AppArmor profile \"some-profile\": this kernel runs without AppArmor"),
+            "{error}"
+        );
+        bundle.process().apparmor_profile = None;
+    }
+    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        bundle.process().selinux_label = Some("a:b:c:d".into());
+        let error = bundle.sh("true").fails(125);
+        assert!(error.contains("SELinux label \"a:b:c:d\": this kernel runs without SELinux"), "{error}");
+        bundle.process().selinux_label = None;
+    }
+    if !std::path::Path::new("/sys/fs/resctrl/schemata").exists() {
+        bundle.linux().intel_rdt = serde_json::from_str(r#"{"l3CacheSchema": "L3:0=f"}"#).unwrap();
+        let error = bundle.sh("true").fails(1);
+        assert!(error.contains("there is no resctrl file system at /sys/fs/resctrl"), "{error}");
+    }
+}
+
+#[test]
+fn an_execd_process_runs_on_the_processors_that_it_names() {
+    let mut bundle = Bundle::new("affinity");
+    bundle.process().exec_cpu_affinity = serde_json::from_str(r#"{"initial": "0", "final": "0"}"#).unwrap();
+    bundle.start();
+    let allowed = bundle.exec(&[&bundle.id, "grep", "Cpus_allowed_list", "/proc/self/status"]).ok();
+    assert_eq!(status(&allowed, "Cpus_allowed_list"), "0");
+}

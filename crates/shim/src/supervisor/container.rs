@@ -177,6 +177,7 @@ impl Container {
             process: &process,
             stdio,
             seccomp,
+            personality: None,
             cgroup: self.cgroup.as_ref(),
             scope,
         };
