@@ -4,7 +4,7 @@ UNITDIR ?= /etc/systemd/system
 BINARIES = corten corten-shim corten-runtime
 UNITS = corten.service corten.socket
 
-.PHONY: help build test test-vm test-sdk demo bench install uninstall clean
+.PHONY: help build test test-vm test-sdk demo bench soak install uninstall clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,6 +28,10 @@ bench: build ## Measure against Docker and Podman, where they are installed (as 
 	@bench/run.sh
 
 install: ## Copy the programs from bin/ to $(PREFIX)/bin, and the systemd units to $(UNITDIR)
+soak: build ## Many containers, runs, execs and kills: what takes minutes (as root)
+	@bench/soak.sh
+
+install: ## Copy the programs from bin/ to $(PREFIX)/bin
 	@for name in $(BINARIES); do \
 	  test -x "bin/$$name" || { echo "bin/$$name is missing: run 'make build' first" >&2; exit 1; }; done
 	@cd bin && install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" $(BINARIES)

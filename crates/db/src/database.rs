@@ -15,6 +15,8 @@ use crate::writer::{self, Durability, Job};
 
 /// Idle read connections that are kept; more are opened when more read at once.
 const READERS_KEPT: usize = 4;
+/// Bytes of file and log that are kept free for a full disk: room for some fifty changes until the next checkpoint.
+const RESERVE: u32 = 1024 * 1024;
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -38,6 +40,10 @@ impl Database {
         let for_checkpoints = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let (checkpointer, checkpoint_thread) =
             Checkpointer::spawn(for_checkpoints).map_err(DbError::Thread)?;
+        // A full disk may have no room for it, and must not keep anybody from reading.
+        if reserve(&connection).is_ok() {
+            checkpointer.written();
+        }
         let (jobs, queue) = mpsc::channel();
         let writer_thread = writer::spawn(connection, queue, checkpointer).map_err(DbError::Thread)?;
         Ok(Self(Arc::new(Inner {
@@ -155,6 +161,20 @@ impl Drop for Inner {
             }
         }
     }
+}
+
+/// Makes room that a disk which becomes full cannot take, so that the end and the removal of what exists can be written
+/// all the same: pages of the file that the next checkpoint makes and nothing uses, and frames of the log that are
+/// written, since they do not fit into this connection's memory, and taken back.
+fn reserve(connection: &Connection) -> rusqlite::Result<()> {
+    let fill = format!("INSERT INTO reserve VALUES (zeroblob({RESERVE}));");
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS reserve (filler BLOB);
+         BEGIN; {fill} DELETE FROM reserve; COMMIT;
+         PRAGMA cache_size=10;
+         BEGIN; {fill} ROLLBACK;
+         PRAGMA cache_size=-2000;"
+    ))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, DbError> {
@@ -350,6 +370,18 @@ mod tests {
         assert_eq!(loaded.rows, [1, 3]);
         assert_eq!(loaded.unreadable.len(), 1);
         assert_eq!(loaded.unreadable[0].key, "two");
+    }
+
+    #[test]
+    fn the_log_has_room_from_the_start() {
+        let dir = Dir::new();
+        let database = Database::open(&dir.file()).unwrap();
+        database.migrate(NOTES).unwrap();
+        let log = || std::fs::metadata(dir.0.join("corten.db-wal")).unwrap().len();
+        let before = log();
+        assert!(before > 2 * u64::from(RESERVE), "{before}");
+        (0..20).for_each(|n| add(&database, ["a", "b", "c", "d"][n % 4]).unwrap_or(()));
+        assert_eq!(log(), before, "writes go where there is room already");
     }
 
     #[test]

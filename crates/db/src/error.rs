@@ -56,3 +56,10 @@ pub enum DbError {
     #[error("database: the request was abandoned")]
     Abandoned,
 }
+
+impl DbError {
+    /// There was no room for it. The log has been emptied since, so it may go when tried again.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Sql(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}

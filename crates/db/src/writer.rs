@@ -64,6 +64,10 @@ pub(crate) fn submit<T: Send + 'static>(
         // and `done` goes unanswered, which its owner sees as a closed channel.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| transact(connection, work)));
         if let Ok(outcome) = outcome {
+            if matches!(&outcome, Err(error) if error.is_disk_full()) {
+                // The log starts over in the place that it has; whoever tries again may find room.
+                let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            }
             done(outcome);
         }
     });

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::container::Container;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::failpoints;
 use crate::mounts::{self, MountSource};
 use crate::params::{CopyOptions, PathStat};
 use crate::pipe::{self, ByteStream};
@@ -148,6 +149,7 @@ pub(crate) async fn read(
     let root_name = asked.name().to_owned();
     let (described, tree, place) = blocking(move || {
         let place = asked.find(&tree, Last::Keep)?;
+        failpoints::COPY_OUT_BEGUN.check()?;
         Ok((asked.describe(&tree, &place)?, tree, place))
     })
     .await?;
@@ -175,7 +177,9 @@ pub(crate) async fn write(
     let record = container.record();
     let archive = pipe::Reader::new(archive, writer.cut());
     let outcome = blocking(move || {
-        let outcome = extract_into(&asked, &tree, &record, options, archive);
+        let begun = failpoints::COPY_IN_BEGUN.check().map_err(EngineError::from);
+        let outcome = begun.and_then(|()| extract_into(&asked, &tree, &record, options, archive));
+        failpoints::COPY_IN_DONE.pass();
         // The mount goes before the right to use it.
         drop(tree);
         drop(writer);

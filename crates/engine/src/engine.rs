@@ -494,6 +494,7 @@ fn open_stores(config: EngineConfig, layout: Layout) -> Result<Shared> {
         shim,
         filters: Filters::default(),
         ready: ReadyShims::default(),
+        rest: crate::rest::Rest::default(),
         config,
     })
 }

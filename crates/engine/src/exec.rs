@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api_types::bytes::Bytes;
 use api_types::exec::{ExecCreateRequest, ExecInspect, ExecStartRequest, ProcessConfig};
@@ -32,7 +33,10 @@ use crate::state::State;
 use crate::supervise::container_event;
 
 /// How long an inspect waits for a start under way.
-const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(1);
+const SETTLE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long a resize waits for the start.
+const BEGIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// One exec.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,15 +93,16 @@ impl Execs {
     /// A client hears from the shim that its program could not be started, and asks for the exit code before the engine
     /// has heard the same.
     async fn settled(&self, id: &str) -> Result<Exec> {
-        self.once(id, |progress| progress != Progress::Starting).await
+        self.once(id, SETTLE_DEADLINE, |progress| progress != Progress::Starting).await
     }
 
     /// An exec once it is over, or after a second as it is then.
     async fn over(&self, id: &str) -> Result<Exec> {
-        self.once(id, |progress| matches!(progress, Progress::Ended { .. })).await
+        self.once(id, SETTLE_DEADLINE, |progress| matches!(progress, Progress::Ended { .. })).await
     }
 
-    async fn once(&self, id: &str, wanted: impl Fn(Progress) -> bool) -> Result<Exec> {
+    /// An exec once its progress is as `wanted`, or after the patience as it is then.
+    async fn once(&self, id: &str, patience: Duration, wanted: impl Fn(Progress) -> bool) -> Result<Exec> {
         let wait = async {
             loop {
                 let changed = self.changed.notified();
@@ -107,7 +112,7 @@ impl Execs {
                 }
             }
         };
-        tokio::time::timeout(SETTLE_DEADLINE, wait).await.unwrap_or_else(|_| self.get(id))
+        tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| self.get(id))
     }
 
     /// It was started. It may have ended already, which the shim has told by then.
@@ -420,7 +425,7 @@ async fn launch_plan(
     failpoints::EXEC_PREPARED.check().map_err(EngineError::from)?;
     let message = Request::Exec { exec_id: id.to_owned(), attach };
     let answer = match shim.send(&message, &fds).await {
-        Ok(pending) => pending.answer(START_DEADLINE.min(std::time::Duration::from_secs(30))).await,
+        Ok(pending) => pending.answer(START_DEADLINE.min(Duration::from_secs(30))).await,
         Err(error) => Err(error),
     };
     match answer {
@@ -447,7 +452,8 @@ fn attach_of(request: &ExecCreateRequest, start: &ExecStartRequest, client: &Cli
     Ok(Attach {
         stdin: request.attach_stdin,
         stdout: request.attach_stdout,
-        stderr: request.attach_stderr,
+        // Without frames there is no way to tell the two apart.
+        stderr: request.attach_stderr && !start.tty,
         framing: framing(start),
         detach_keys: detach_keys::for_client(Some(&request.detach_keys), request.tty)?,
         early_input: client.early_input.clone(),
@@ -571,15 +577,29 @@ async fn ask_shim(shared: &Shared, exec: &Exec) -> Option<Progress> {
     execs.iter().find(|(known, _)| *known == exec.id).map(|(_, state)| progress_of(state))
 }
 
-/// Sets the size of its terminal.
+/// Sets the size of its terminal. A client does so as soon as it has asked for the start, so that is waited for.
 pub(crate) async fn resize(shared: &Shared, id: &str, height: u16, width: u16) -> Result<()> {
     let exec = shared.execs.get(id)?;
     let container = shared.registry.find(&exec.container)?;
+    running(&container)?;
+    let begun = |progress| !matches!(progress, Progress::Created | Progress::Starting);
+    let exec = shared.execs.once(id, BEGIN_DEADLINE, begun).await?;
+    match exec.progress {
+        Progress::Created | Progress::Starting => {
+            return Err(EngineError::new(ErrorKind::System, "timeout waiting for exec session ready"));
+        }
+        Progress::Ended { .. } => {
+            return Err(EngineError::not_found(format!("NotFound: process does not exist {id}: not found")));
+        }
+        // There is no terminal whose size could matter.
+        Progress::Running { .. } if !exec.request.tty => return Ok(()),
+        Progress::Running { .. } => {}
+    }
     let shim = container
         .shim()
         .ok_or_else(|| EngineError::conflict(format!("container {} is not running", exec.container)))?;
     shim.request(&Request::Resize { target: Target::Exec(id.to_owned()), height, width }, &[])
         .await
         .map(|_| ())
-        .map_err(|error| EngineError::system("cannot resize the terminal", error))
+        .map_err(|error| EngineError::system(format!("cannot resize the terminal of exec {id}"), error))
 }

@@ -71,6 +71,13 @@ failpoints::points! {
     /// The new name is in the row; nobody has been told.
     RENAME_SAVED = "rename.saved";
 
+    /// An archive is about to be unpacked into a container.
+    COPY_IN_BEGUN = "copy.in.begun", may fail;
+    /// It is unpacked; who asked has no answer.
+    COPY_IN_DONE = "copy.in.done";
+    /// A container's files are about to be packed.
+    COPY_OUT_BEGUN = "copy.out.begun", may fail;
+
     /// A new engine knows how a container stands; its row does not.
     RECONCILE_LOOKED = "reconcile.looked";
     /// The row is right again; the container has no task yet.

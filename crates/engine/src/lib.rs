@@ -18,7 +18,7 @@
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
 //! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `prune`, `stats` are the operations;
-//! `reconcile` takes over what an earlier engine left; `shim_client` talks to shims; `ready` has some wait for work.
+//! `reconcile` takes over what an earlier engine left; `rest` gives memory back; `shim_client` talks to shims; `ready` has some wait for work.
 //! `copy`, `export`, `roots`, `tree` and `gate` are about a container's files: the operations, how its root is reached,
 //! paths in it, and who may write when.
 //!
@@ -66,6 +66,7 @@ mod reconcile;
 pub mod record;
 mod registry;
 pub mod resources;
+mod rest;
 mod restart;
 mod roots;
 pub mod seccomp_profile;

@@ -72,6 +72,8 @@ struct Position {
     file: BufReader<File>,
     inode: u64,
     partial: Vec<u8>,
+    /// Bytes up to where the file ended when it was opened; none for a follower, which reads on.
+    left: Option<u64>,
 }
 
 impl Position {
@@ -82,12 +84,23 @@ impl Position {
         };
         let inode = file.metadata()?.ino();
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Some(Self { file: BufReader::with_capacity(64 * 1024, file), inode, partial: Vec::new() }))
+        Ok(Some(Self {
+            file: BufReader::with_capacity(64 * 1024, file),
+            inode,
+            partial: Vec::new(),
+            left: None,
+        }))
     }
 
     /// The next whole line; none at the present end.
     fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.file.read_until(b'\n', &mut self.partial)?;
+        match &mut self.left {
+            Some(left) => {
+                let count = self.file.by_ref().take(*left).read_until(b'\n', &mut self.partial)?;
+                *left -= count as u64;
+            }
+            None => drop(self.file.read_until(b'\n', &mut self.partial)?),
+        }
         if self.partial.last() == Some(&b'\n') {
             return Ok(Some(std::mem::take(&mut self.partial)));
         }
@@ -108,19 +121,23 @@ impl Reader {
         let mut files = tokio::task::spawn_blocking(move || find_start(&start, tail))
             .await
             .map_err(io::Error::other)??;
-        let mut position = files.pop();
+        if changes.is_some() {
+            files.iter_mut().for_each(|file| file.left = None);
+        }
+        // Whoever does not follow gets what there was when he asked, however fast more is written.
+        let mut position = if changes.is_some() { files.pop() } else { None };
         for older in files {
             self.drain(older).await?;
             if self.finished {
                 return Ok(());
             }
         }
+        let Some(changes) = &changes else { return Ok(()) };
         loop {
             // Asked before reading: what was written before the end is then certainly read.
             let running = lives.borrow_and_update().record.state.run().is_some();
             let removed = lives.borrow().removed;
             position = self.catch_up(position).await?;
-            let Some(changes) = &changes else { return Ok(()) };
             if self.finished || !running || removed {
                 return Ok(());
             }
@@ -220,9 +237,11 @@ pub(crate) fn read_through(path: &Path) {
     let query =
         LogsQuery { stdout: true, stderr: true, timestamps: true, details: true, ..LogsQuery::default() };
     for tail in [0, 1, 3] {
-        let Ok((offset, _)) = File::open(path).and_then(|mut file| tail_offset(&mut file, tail)) else {
-            return;
-        };
+        let begin = File::open(path).and_then(|mut file| {
+            let end = file.metadata()?.len();
+            tail_offset(&mut file, end, tail)
+        });
+        let Ok((offset, _)) = begin else { return };
         let Ok(Some(mut position)) = Position::open(path, offset) else { return };
         while let Ok((next, _, BatchEnd::More)) = read_batch(position, &query) {
             position = next;
@@ -270,12 +289,15 @@ fn find_start(path: &Path, tail: Option<u64>) -> io::Result<Vec<Position>> {
         if files.iter().any(|known| known.inode == position.inode) {
             continue;
         }
+        let length = position.file.get_ref().metadata()?.len();
+        position.left = Some(length);
         if let Some(wanted) = &mut wanted {
             if *wanted == 0 && !files.is_empty() {
                 break;
             }
-            let (offset, found) = tail_offset(position.file.get_mut(), *wanted)?;
+            let (offset, found) = tail_offset(position.file.get_mut(), length, *wanted)?;
             position.file.seek(SeekFrom::Start(offset))?;
+            position.left = Some(length - offset);
             *wanted -= found;
         }
         files.push(position);
@@ -315,9 +337,8 @@ fn successor(path: &Path, before: u64) -> io::Result<Option<Position>> {
     }
 }
 
-/// Offset of the last `wanted` whole lines of a file, and how many there are (at most `wanted`).
-fn tail_offset(file: &mut File, wanted: u64) -> io::Result<(u64, u64)> {
-    let mut end = file.metadata()?.len();
+/// Offset of the last `wanted` whole lines before `end` of a file, and how many there are (at most `wanted`).
+fn tail_offset(file: &mut File, mut end: u64, wanted: u64) -> io::Result<(u64, u64)> {
     if wanted == 0 {
         return Ok((last_line_end(file, end)?, 0));
     }
@@ -395,7 +416,9 @@ mod tests {
         let path = dir.join("log");
         std::io::Write::write_all(&mut File::create(&path).unwrap(), b"one\ntwo\nthree\npart").unwrap();
         for (wanted, expected) in [(0, (14, 0)), (1, (8, 1)), (2, (4, 2)), (3, (0, 3)), (9, (0, 3))] {
-            assert_eq!(tail_offset(&mut File::open(&path).unwrap(), wanted).unwrap(), expected, "{wanted}");
+            let mut file = File::open(&path).unwrap();
+            let end = file.metadata().unwrap().len();
+            assert_eq!(tail_offset(&mut file, end, wanted).unwrap(), expected, "{wanted}");
         }
         std::fs::remove_dir_all(&dir).unwrap();
     }

@@ -50,6 +50,10 @@ pub(crate) async fn reconcile(shared: &Arc<Shared>) -> Result<()> {
             "a container's record is damaged; it is set aside"
         );
     }
+    for (id, name) in &loaded.damaged_names {
+        // Two damaged ones of one name are as good as one.
+        let _ = shared.registry.reserve(name, id);
+    }
     let mut known: HashSet<String> = loaded.unreadable.into_iter().map(|row| row.key).collect();
     let mut tasks = Vec::new();
     for record in loaded.records {
@@ -89,7 +93,8 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
         (false, _) => None,
     };
     failpoints::RECONCILE_LOOKED.pass();
-    let mut record = record;
+    let before = record;
+    let mut record = before.clone();
     let mut alive = None;
     match finding {
         None => {}
@@ -130,7 +135,10 @@ async fn adopt(shared: Arc<Shared>, record: Record) {
         record.state = State::Exited(ended.clone());
     }
     let gone = was_running && alive.is_none() && record.host_config.auto_remove;
-    if let Err(error) = shared.store.put(Arc::new(record.clone())).await {
+    // With a thousand that stand as they stood, the writes would be most of a start.
+    if record != before
+        && let Err(error) = shared.store.put(Arc::new(record.clone())).await
+    {
         tracing::error!(container = %record.id, %error, "cannot save what was found out at start");
     }
     failpoints::RECONCILE_SAVED.pass();

@@ -16,6 +16,7 @@ use crate::params::EngineConfig;
 use crate::ready::ReadyShims;
 use crate::record::Record;
 use crate::registry::Registry;
+use crate::rest::Rest;
 use crate::store::Store;
 
 /// What all parts of an engine share.
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) shim: ShimExecutable,
     pub(crate) filters: Filters,
     pub(crate) ready: ReadyShims,
+    pub(crate) rest: Rest,
 }
 
 impl Shared {

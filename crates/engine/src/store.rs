@@ -31,6 +31,8 @@ pub(crate) struct Everything {
     pub(crate) records: Vec<Record>,
     /// Rows that do not parse: they are left alone, and so are their directories.
     pub(crate) unreadable: Vec<Unreadable>,
+    /// Ids and names of those: the names stay taken.
+    pub(crate) damaged_names: Vec<(String, String)>,
 }
 
 impl Store {
@@ -56,7 +58,22 @@ impl Store {
                 })
             })
             .map_err(|error: DbError| EngineError::system("cannot read the container table", error))?;
-        Ok(Everything { records: loaded.rows, unreadable: loaded.unreadable })
+        let unreadable = loaded.unreadable;
+        let damaged_names = self.names_of(&unreadable)?;
+        Ok(Everything { records: loaded.rows, unreadable, damaged_names })
+    }
+
+    fn names_of(&self, rows: &[Unreadable]) -> Result<Vec<(String, String)>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let named = self.database.read(|connection| {
+            db::load(connection, "SELECT id, name FROM containers", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        });
+        let named = named
+            .map_err(|error: DbError| EngineError::system("cannot read the container table", error))?
+            .rows;
+        Ok(named.into_iter().filter(|(id, _)| rows.iter().any(|row| row.key == *id)).collect())
     }
 
     /// Writes a row, new or not. When it returns, the row survives the death of this process.
@@ -84,7 +101,22 @@ impl Store {
         .await
     }
 
+    /// Runs a transaction, a second time when there was no room at first.
     async fn run<F>(&self, what: &'static str, work: F) -> Result<()>
+    where
+        F: Fn(&db::rusqlite::Transaction<'_>) -> std::result::Result<(), DbError> + Clone + Send + 'static,
+    {
+        let outcome = match self.run_once(work.clone()).await {
+            Some(Err(error)) if error.is_disk_full() => self.run_once(work).await,
+            outcome => outcome,
+        };
+        match outcome {
+            Some(outcome) => outcome.map_err(|error| EngineError::system(what, error)),
+            None => Err(EngineError::system(what, "the database's writer has failed")),
+        }
+    }
+
+    async fn run_once<F>(&self, work: F) -> Option<std::result::Result<(), DbError>>
     where
         F: FnOnce(&db::rusqlite::Transaction<'_>) -> std::result::Result<(), DbError> + Send + 'static,
     {
@@ -93,9 +125,6 @@ impl Store {
             // The one who asked may have been cancelled; the write stands all the same.
             let _ = sender.send(outcome);
         });
-        match receiver.await {
-            Ok(outcome) => outcome.map_err(|error| EngineError::system(what, error)),
-            Err(_) => Err(EngineError::system(what, "the database's writer has failed")),
-        }
+        receiver.await.ok()
     }
 }

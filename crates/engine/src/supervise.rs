@@ -26,6 +26,7 @@ use crate::modes::{self, Mode, NetworkMode};
 use crate::oom::OomKill;
 use crate::ready::{self, Shim};
 use crate::record::Record;
+use crate::rest;
 use crate::restart::Backoff;
 use crate::shared::Shared;
 use crate::shim_client::{DEADLINE, START_DEADLINE, ShimClient, ShimError, ShimEvent};
@@ -150,6 +151,18 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Saves that a run is over. On a full disk that is so all the same: it is published, and should the next engine
+    /// not find it in the row, it finds the exit record. Whether it is in the row.
+    async fn save_or_publish(&self, record: Record) -> bool {
+        let record = Arc::new(record);
+        let outcome = self.shared.store.put(Arc::clone(&record)).await;
+        if let Err(error) = &outcome {
+            tracing::error!(container = %record.id, %error, "cannot save how a container ended");
+        }
+        self.publish(record, true);
+        outcome.is_ok()
+    }
+
     fn publish(&self, record: Arc<Record>, ended: bool) {
         self.container.publish(|snapshot| {
             snapshot.record = record;
@@ -196,10 +209,7 @@ impl Supervisor {
     async fn failed_to_start(&mut self, record: &Record, error: &LaunchError) {
         let failure = Failure { exit_code: error.exit_code, error: error.error.message().to_owned() };
         let Ok(state) = record.state.next(Event::StartFailed(failure)) else { return };
-        let changed = Record { state, ..record.clone() };
-        if let Err(error) = self.save(changed, true).await {
-            tracing::error!(container = %self.container.id, %error, "cannot save a failed start");
-        }
+        self.save_or_publish(Record { state, ..record.clone() }).await;
         self.remove_run_dir().await;
         if record.host_config.auto_remove {
             self.remove_itself().await;
@@ -345,6 +355,7 @@ impl Supervisor {
             }
             ShimEvent::Event(ShimMessage::Exited { target: Target::Exec(exec_id), exit }) => {
                 self.shared.execs.ended(&exec_id, exit.code);
+                rest::soon(&self.shared);
                 self.check_ended(&exec_id, exit.code);
                 let record = self.container.record();
                 self.shared.events.publish(container_event(
@@ -413,13 +424,15 @@ impl Supervisor {
         changed.restart_count += i64::from(restart.is_some());
         changed.health = changed.health.map(Health::stopped);
         let goes = restart.is_none() && record.host_config.auto_remove && !self.container.is_kept();
+        let mut saved = true;
         if goes {
             // Its row is about to go: what it said of the end would be read by nobody.
             self.publish(Arc::new(changed), true);
-        } else if let Err(error) = self.save(changed, true).await {
-            tracing::error!(container = %record.id, %error, "cannot save an exit");
+        } else {
+            saved = self.save_or_publish(changed).await;
         }
         failpoints::EXIT_SAVED.pass();
+        rest::soon(&self.shared);
         if let Some(attributes) = told {
             self.tell("oom", &attributes);
         }
@@ -429,7 +442,9 @@ impl Supervisor {
             self.remove_itself().await;
             return;
         }
-        self.remove_run_dir().await;
+        if saved {
+            self.remove_run_dir().await;
+        }
         failpoints::EXIT_CLEARED.pass();
         self.restart_at = restart.map(|delay| Instant::now() + delay);
     }

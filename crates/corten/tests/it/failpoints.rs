@@ -4,48 +4,46 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use testkit::Host;
 use testkit::wait::{PATIENCE, within};
-use testkit::{Host, http};
 
 use crate::ledger::{Expected, Ledger};
 
 /// Hosts that work at the same time: one waits for a daemon while another has containers started.
 const HOSTS: usize = 3;
 
-/// A command of the session, its exit code, the container that it is about, and how that may stand afterwards. When
-/// the command is cut off, every state of the list is right, and the one before.
-type Step = (&'static str, i32, &'static str, &'static [Expected]);
+/// A command of the session, its exit code, the container that it is about, how that may stand when the command is
+/// cut off (or as it stood before), and how when it is acknowledged.
+type Step = (&'static str, i32, &'static str, &'static [Expected], &'static [Expected]);
 
 use Expected::{Created, Exited, Gone, Paused, Running};
 
 /// Passes every point of the engine and of the shim at least once.
-const SESSION: [Step; 21] = [
-    ("create --name three busybox sh -c 'exit 3'", 0, "three", &[Created]),
-    ("start three", 0, "three", &[Running, Exited(3)]),
-    ("wait three", 0, "three", &[Exited(3)]),
-    ("start -a three", 3, "three", &[Running, Exited(3)]),
-    ("run -d --name job busybox sleep 1000", 0, "job", &[Created, Running]),
-    ("exec job true", 0, "job", &[Running]),
-    ("exec -d job sleep 999", 0, "job", &[Running]),
-    ("update -m 64m --memory-swap -1 job", 0, "job", &[Running]),
-    ("POST /containers/job/pause", 0, "job", &[Paused]),
-    ("POST /containers/job/unpause", 0, "job", &[Running]),
-    ("POST /containers/job/rename?name=work", 0, "job", &[Running]),
-    ("POST /containers/work/rename?name=job", 0, "job", &[Running]),
-    ("POST /containers/job/restart?t=0", 0, "job", &[Exited(137), Running]),
-    ("stop -t 0 job", 0, "job", &[Exited(137)]),
-    ("start job", 0, "job", &[Running]),
-    ("kill job", 0, "job", &[Exited(137)]),
-    ("rm job", 0, "job", &[Gone]),
-    (
-        "run --rm --name brief busybox sh -c 'echo brief; exit 4'",
-        4,
-        "brief",
-        &[Created, Running, Exited(4), Gone],
-    ),
-    ("run -d --name forced busybox sleep 1000", 0, "forced", &[Created, Running]),
-    ("rm -f forced", 0, "forced", &[Exited(137), Gone]),
-    ("rm three", 0, "three", &[Gone]),
+const SESSION: [Step; 24] = [
+    ("create --name three busybox sh -c 'exit 3'", 0, "three", &[], &[Created]),
+    ("cp /etc/hostname three:/tmp/file", 0, "three", &[], &[Created]),
+    ("start three", 0, "three", &[], &[Running, Exited(3)]),
+    ("wait three", 0, "three", &[], &[Exited(3)]),
+    ("start -a three", 3, "three", &[Running], &[Exited(3)]),
+    ("run -d --name job busybox sleep 1000", 0, "job", &[Created], &[Running]),
+    ("exec job true", 0, "job", &[], &[Running]),
+    ("exec -d job sleep 999", 0, "job", &[], &[Running]),
+    ("cp /etc/hostname job:/tmp/file", 0, "job", &[], &[Running]),
+    ("cp job:/etc/passwd -", 0, "job", &[], &[Running]),
+    ("update -m 64m --memory-swap -1 job", 0, "job", &[], &[Running]),
+    ("pause job", 0, "job", &[], &[Paused]),
+    ("unpause job", 0, "job", &[], &[Running]),
+    ("rename job work", 0, "job", &[], &[Running]),
+    ("rename work job", 0, "job", &[], &[Running]),
+    ("restart -t 0 job", 0, "job", &[Exited(137)], &[Running]),
+    ("stop -t 0 job", 0, "job", &[], &[Exited(137)]),
+    ("start job", 0, "job", &[], &[Running]),
+    ("kill job", 0, "job", &[], &[Exited(137)]),
+    ("rm job", 0, "job", &[], &[Gone]),
+    ("run --rm --name brief busybox sh -c 'exit 4'", 4, "brief", &[Created, Running, Exited(4)], &[Gone]),
+    ("run -d --name forced busybox sleep 1000", 0, "forced", &[Created], &[Running]),
+    ("rm -f forced", 0, "forced", &[Exited(137)], &[Gone]),
+    ("rm three", 0, "three", &[], &[Gone]),
 ];
 
 /// The points that a program lists.
@@ -89,30 +87,18 @@ fn for_each(names: &[String], test: impl Fn(&mut Host, &str) + Sync) {
     assert!(failed.is_empty(), "failed at {}", failed.join(", "));
 }
 
-/// Runs a command line of `corten`, or a request to the API: its exit code, 0 for an answer below 400, and its errors.
-fn perform(host: &Host, line: &str) -> (i32, String) {
-    let Some(target) = line.strip_prefix("POST ") else {
-        let output = host.run(&format!("corten {line}"));
-        return (output.code(), output.stderr());
-    };
-    match http::request(&host.socket(), "POST", target, None) {
-        Ok(answer) => (i32::from(answer.status >= 400), String::from_utf8_lossy(&answer.body).into_owned()),
-        Err(error) => (1, error),
-    }
-}
-
 /// Runs the session until the daemon is gone.
 #[track_caller]
 fn run_until_dead(host: &mut Host, ledger: &mut Ledger) {
-    for (line, code, about, states) in SESSION {
-        let (found, error) = perform(host, line);
-        if found == code {
+    for (line, code, about, on_the_way, states) in SESSION {
+        let output = host.run(&format!("corten {line}"));
+        if output.code() == code {
             ledger.acknowledged(about, states);
         } else {
-            ledger.interrupted(about, states);
+            ledger.interrupted(about, &[on_the_way, states].concat());
             // Its clients hear of a death before its parent does.
             let dead = within(PATIENCE, || !host.daemon_is_running());
-            assert!(dead, "the daemon lives, but `{line}` failed: {error}");
+            assert!(dead, "the daemon lives, but `{line}` failed: {}", output.stderr());
         }
         if !host.daemon_is_running() {
             return;
@@ -124,13 +110,13 @@ fn run_until_dead(host: &mut Host, ledger: &mut Ledger) {
 #[track_caller]
 fn run_to_the_end(host: &mut Host, ledger: &mut Ledger) -> String {
     let mut errors = String::new();
-    for (line, code, about, states) in SESSION {
-        let (found, error) = perform(host, line);
-        if found == code {
+    for (line, code, about, on_the_way, states) in SESSION {
+        let output = host.run(&format!("corten {line}"));
+        if output.code() == code {
             ledger.acknowledged(about, states);
         } else {
-            ledger.interrupted(about, states);
-            errors += &error;
+            ledger.interrupted(about, &[on_the_way, states].concat());
+            errors += &output.stderr();
         }
         assert!(host.daemon_is_running(), "the daemon ended with `{line}`");
     }

@@ -1,6 +1,6 @@
 //! What was acknowledged, and whether it is so: the invariants that hold whatever dies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use testkit::Host;
 use testkit::wait::{PATIENCE, within};
@@ -17,10 +17,20 @@ pub(crate) enum Expected {
     Exited(i32),
 }
 
+impl Expected {
+    fn is_end(self) -> bool {
+        matches!(self, Self::Exited(_) | Self::Gone)
+    }
+}
+
 /// The states that each container may be in.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     containers: BTreeMap<String, Vec<Expected>>,
+    /// What was done with each, for a failed test.
+    history: BTreeMap<String, Vec<String>>,
+    /// Those that end by themselves.
+    brief: BTreeSet<String>,
     /// A shim may have died, and its container with it.
     shims_die: bool,
     /// Pid of the container that nothing may disturb.
@@ -47,12 +57,26 @@ impl Ledger {
         self.shims_die = true;
     }
 
-    /// The command that leads to `states` was acknowledged: the last of them it is, or will be by itself.
+    /// A command was acknowledged that leaves the container in one of these states.
     pub(crate) fn acknowledged(&mut self, container: &str, states: &[Expected]) {
-        // What has been started may have ended.
-        let ends = matches!(states, [.., Expected::Running, Expected::Exited(_)]);
-        let from = states.len() - if ends { 2 } else { 1 };
-        self.containers.insert(container.to_owned(), states[from..].to_vec());
+        let mut now = states.to_vec();
+        // It may have ended by itself before it was stopped, or may still do so.
+        let before = self.containers.get(container).map_or(&[][..], Vec::as_slice);
+        let unsure = self.brief.contains(container)
+            && before.contains(&Expected::Running)
+            && !matches!(now[..], [Expected::Gone]);
+        now.splice(0..0, before.iter().copied().filter(|state| unsure && state.is_end()));
+        self.containers.insert(container.to_owned(), now);
+    }
+
+    /// The container ends by itself whenever it is started.
+    pub(crate) fn ends_by_itself(&mut self, container: &str) {
+        self.brief.insert(container.to_owned());
+    }
+
+    /// Remembers what was done with a container.
+    pub(crate) fn note(&mut self, container: &str, what: String) {
+        self.history.entry(container.to_owned()).or_default().push(what);
     }
 
     /// Nobody knows how far it came.
@@ -61,24 +85,60 @@ impl Ledger {
         known.extend(states);
     }
 
-    /// Everything is as it was acknowledged.
+    /// How a container stands, or may stand at worst.
+    pub(crate) fn state(&self, container: &str) -> Expected {
+        self.containers.get(container).and_then(|states| states.last().copied()).unwrap_or(Expected::Gone)
+    }
+
+    /// Everything was removed.
+    pub(crate) fn forget(&mut self) {
+        self.containers.clear();
+        self.history.clear();
+    }
+
+    /// Everything is as it was acknowledged; from here on it is as it was found.
     #[track_caller]
-    pub(crate) fn check(&self, host: &Host) {
+    pub(crate) fn check(&mut self, host: &Host) {
         if let Some(pid) = self.bystander {
             assert_eq!(host.pid_of(BYSTANDER), pid, "a running container was disturbed");
             assert_eq!(host.inspect(ENDED, "{{.State.Status}} {{.State.ExitCode}}"), "exited 7");
             host.run(&format!("corten logs {ENDED}")).prints("said");
             host.run(&format!("corten exec {BYSTANDER} true")).exits(0);
         }
-        for (name, allowed) in &self.containers {
-            let mut seen = String::new();
-            // What ends by itself may take a moment, and so may the removal that follows.
-            let fine = within(PATIENCE, || {
-                seen = state_of(host, name);
-                self.is_allowed(&seen, allowed)
-            });
-            assert!(fine, "{name} is {seen:?}, which should be one of {allowed:?}");
+        for name in self.containers.keys().cloned().collect::<Vec<_>>() {
+            self.settle(host, &name);
         }
+    }
+
+    /// The container is as it was acknowledged; from here on it is as it was found.
+    #[track_caller]
+    pub(crate) fn settle(&mut self, host: &Host, name: &str) {
+        let Some(allowed) = self.containers.get(name) else { return };
+        let mut seen = String::new();
+        // What ends by itself may take a moment, and so may the removal that follows.
+        let fine = within(PATIENCE, || {
+            seen = state_of(host, name);
+            self.is_allowed(&seen, allowed)
+        });
+        assert!(
+            fine,
+            "{name} is {seen:?}, which should be one of {allowed:?}; what was done with it:\n{}",
+            self.history.get(name).map_or_else(String::new, |lines| lines.join("\n"))
+        );
+        let mut words = seen.split(' ');
+        let found = match (words.next(), words.next().and_then(|code| code.parse().ok())) {
+            (Some("created"), _) => Expected::Created,
+            (Some("running"), _) => Expected::Running,
+            (Some("paused"), _) => Expected::Paused,
+            (Some("exited"), Some(code)) => Expected::Exited(code),
+            _ => Expected::Gone,
+        };
+        // One that runs now may be about to end by itself.
+        let may_end = self.brief.contains(name) && found == Expected::Running;
+        let ends = allowed.iter().copied().filter(|state| may_end && state.is_end());
+        let states = ends.chain([found]).collect();
+        self.note(name, format!("found {found:?}"));
+        self.containers.insert(name.to_owned(), states);
     }
 
     fn is_allowed(&self, seen: &str, allowed: &[Expected]) -> bool {

@@ -47,7 +47,9 @@ fn a_stopped_shim_blocks_nobody_for_more_than_two_seconds() {
     host.run("corten run -d --name other busybox sleep 1000").exits(0);
     let shim = host.shim_of("stuck");
     signal(shim, Signal::STOP);
-    for line in ["ps -a", "inspect stuck", "kill other", "kill stuck", "logs stuck", "rm -f stuck"] {
+    for line in
+        ["ps -a", "inspect stuck", "exec stuck true", "kill other", "kill stuck", "logs stuck", "rm -f stuck"]
+    {
         let begun = Instant::now();
         let output = host.run(&format!("corten {line}"));
         let took = begun.elapsed();
