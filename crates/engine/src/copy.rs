@@ -148,9 +148,17 @@ pub(crate) async fn read(
     let tree = roots::for_reading(shared, container).await?;
     let root_name = asked.name().to_owned();
     let (described, tree, place) = blocking(move || {
-        let place = asked.find(&tree, Last::Keep)?;
+        let mut place = asked.find(&tree, Last::Keep)?;
         failpoints::COPY_OUT_BEGUN.check()?;
-        Ok((asked.describe(&tree, &place)?, tree, place))
+        let described = asked.describe(&tree, &place)?;
+        if place.kind() == FileType::Directory {
+            // Held open: by its name the container may put a link in its place, which a client would then have where
+            // it asked for a directory.
+            place.dir =
+                place.open_dir().map_err(|error| EngineError::system("cannot open the directory", error))?;
+            place.name = ".".into();
+        }
+        Ok((described, tree, place))
     })
     .await?;
     let stream = pipe::stream_of(move |out| {

@@ -28,6 +28,7 @@ fn a_container_that_exchanges_links_gets_nothing_and_gives_nothing_of_the_host()
         assert_eq!(fs::read_to_string(outside.join("canary")).unwrap(), "SECRET", "round {round}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "round {round}");
         host.run("cat got/* got gotten/* 2>/dev/null | grep SECRET").exits(1);
+        host.run("test -L gotten").exits(1);
     }
     host.run("rm -rf got gotten").exits(0);
 }
