@@ -176,6 +176,8 @@ async fn read(client: Arc<ShimClient>, pidfd: Option<OwnedFd>, events: mpsc::Unb
         match packet {
             Ok(Some(packet)) => deliver(&client, packet, &events),
             Ok(None) => break,
+            // It ended without having read all that we sent. The kernel tells that once, ahead of what it had sent.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
                 if error.kind() == io::ErrorKind::InvalidData {
                     tracing::warn!(%error, "a shim sent what is no message");

@@ -286,7 +286,8 @@ impl Supervisor {
             // One client's trouble is not the container's.
             let _ = client.send(&request, &[waiting.socket.as_fd()]).await;
         }
-        let started = client.send(&Request::Start, &[]).await.map_err(LaunchError::shim)?;
+        // A shim that could not create has ended by now: its answer to that says why, not this.
+        let started = client.send(&Request::Start, &[]).await;
         failpoints::START_ASKED.check().map_err(EngineError::from)?;
         hello.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
         let (reply, _) = created.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
@@ -300,7 +301,7 @@ impl Supervisor {
         {
             self.container.set_init(pidfd);
         }
-        started.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
+        started.map_err(LaunchError::shim)?.answer(START_DEADLINE).await.map_err(LaunchError::shim)?;
         Ok(pid)
     }
 
