@@ -26,6 +26,10 @@ use api_types::network::NetworkingConfig;
 use self::flags::ContainerArgs;
 use crate::flags::value::quoted;
 
+/// What a user of `--kernel-memory` is told; Docker discards the value too.
+pub(crate) const KERNEL_MEMORY: &str =
+    "WARNING: --kernel-memory has no effect: the kernel counts this memory in --memory";
+
 /// The container that the flags describe. `operands` are the image and the command.
 pub(crate) fn build(args: &ContainerArgs, operands: &[String]) -> Result<CreateRequest, String> {
     if !args.mac_address.is_empty() {

@@ -1,6 +1,5 @@
 //! The container's first process.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -341,17 +340,24 @@ impl Guide<'_> {
     }
 }
 
-/// Sets the OOM score. One below the inherited needs CAP_SYS_RESOURCE; without it the inherited one stays, which
-/// makes the container a likelier victim than asked for, never a less likely one.
+/// Sets the OOM score. One below what the kernel lets a process go back to needs CAP_SYS_RESOURCE. Only 0, which
+/// engines write where nobody asked for anything, may then stay the inherited one: that makes the container a likelier
+/// victim than others, never a less likely one.
 pub(crate) fn set_oom_score(pid: i32, value: i32) -> Result<(), StartError> {
-    let write = || -> io::Result<()> {
-        let file = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/oom_score_adj"))?;
-        match rustix::io::write(&file, value.to_string().as_bytes()) {
-            Ok(_) | Err(rustix::io::Errno::ACCESS) => Ok(()),
-            Err(error) => Err(error.into()),
+    let step = || format!("set oom_score_adj {value}");
+    let path = format!("/proc/{pid}/oom_score_adj");
+    let file = std::fs::OpenOptions::new().write(true).open(path).during(step)?;
+    match rustix::io::write(&file, value.to_string().as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::ACCESS) if value == 0 => Ok(()),
+        Err(error @ rustix::io::Errno::ACCESS) => {
+            let reason = "operation not permitted: a value below the runtime's own needs CAP_SYS_RESOURCE, which the \
+                          runtime does not have on this machine; ask for a higher value, or give it the capability";
+            // EPERM: EACCES would speak of the program, which is not at fault.
+            Err(StartError::new(step(), error.into()).because(libc::EPERM, reason))
         }
-    };
-    write().during(|| format!("set oom_score_adj {value}"))
+        Err(error) => Err(StartError::new(step(), error.into())),
+    }
 }
 
 impl Init {

@@ -65,7 +65,7 @@ pub(crate) fn prepare(
         }
     }
     if args.kernel_memory.is_some() {
-        ui.tell("WARNING: --kernel-memory has no effect: the kernel counts this memory in --memory");
+        ui.tell(request::KERNEL_MEMORY);
     }
     request::build(&args, operands)
 }

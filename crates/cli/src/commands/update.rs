@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Outcome};
 use crate::flags::value::{Bytes, NanoCpus, SwapBytes};
 use crate::flags::{Flag, Tables, flag};
-use crate::request::restart_policy;
+use crate::request::{self, restart_policy};
 use crate::ui::Ui;
 
 use super::each::finish;
@@ -74,6 +74,9 @@ impl Command for Update {
 
     async fn run(args: UpdateArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
         let body = body(&args)?;
+        if args.kernel_memory.is_some() {
+            ui.tell(request::KERNEL_MEMORY);
+        }
         let engine = context.engine(ui)?;
         let (mut warnings, mut failures) = (Vec::new(), Vec::new());
         for name in &operands {

@@ -141,6 +141,7 @@ fn process_rows() -> Vec<Row> {
         inside("ulimit", "--ulimit nofile=100:200", "ulimit -n; ulimit -Hn", "100\n200"),
         refused("oom-score-adj", "--oom-score-adj 1001", "range for oom score adj is [-1000, 1000]"),
         inside("oom-score-adj", "--oom-score-adj 500", "cat /proc/self/oom_score_adj", "500"),
+        lowered_oom_score(),
         inside("cap-add", "--cap-add SYS_TIME", "grep CapEff /proc/self/status | cut -c 17-", "aa0425fb"),
         inside("cap-drop", "--cap-drop CHOWN", "grep CapEff /proc/self/status | cut -c 17-", "a80425fa"),
         inside("cap-drop", "--cap-drop ALL", "grep CapBnd /proc/self/status | cut -c 17-", "00000000"),
@@ -198,6 +199,19 @@ fn process_rows() -> Vec<Row> {
             "job",
         ),
     ]
+}
+
+/// A score below the daemon's own: applied, or without the right to do so an error that says which is missing.
+fn lowered_oom_score() -> Row {
+    let (flag, arguments) = ("oom-score-adj", "--network none --oom-score-adj -900");
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("capabilities");
+    const SYS_RESOURCE: u64 = 1 << 24;
+    if u64::from_str_radix(effective.trim(), 16).unwrap() & SYS_RESOURCE == 0 {
+        refused(flag, arguments, "set oom_score_adj -900: operation not permitted: [..]CAP_SYS_RESOURCE")
+    } else {
+        inside(flag, "--oom-score-adj -900", "cat /proc/self/oom_score_adj", "-900")
+    }
 }
 
 fn identity_rows() -> Vec<Row> {
@@ -432,15 +446,34 @@ fn rows_of_kernel_features(device: &str) -> Vec<Row> {
         rows.push(refused("cpu-rt-period", "--cpu-rt-period 500000", "real-time"));
         rows.push(refused("cpu-rt-runtime", "--cpu-rt-runtime 95000", "real-time"));
     }
-    if has_control("blkio/blkio.bfq.weight") || has_control("blkio/blkio.weight") {
-        rows.push(inside("blkio-weight", "--blkio-weight 300", "cat /sys/fs/cgroup/blkio/*.weight", "300"));
-    } else if !is_v2() {
-        rows.push(warned("blkio-weight", "--blkio-weight 300", "Weight discarded."));
+    rows.extend(weight_rows(device));
+    rows
+}
+
+/// Weights of block I/O. On v1 Docker knows only the file of kernels before 5.0, and says what it discards.
+fn weight_rows(device: &str) -> Vec<Row> {
+    let warned = |flag, arguments: &str, words: &str| {
+        outside(flag, &format!("corten run --rm --network none {arguments} busybox true 2>&1"), words)
+    };
+    let mut rows = vec![refused(
+        "blkio-weight-device",
+        "--blkio-weight-device /dev/null:5",
+        "invalid weight for device",
+    )];
+    let per_device = format!("--blkio-weight-device {device}:300");
+    if !is_v2() && !has_control("blkio/blkio.weight") {
+        rows.push(warned("blkio-weight", "--blkio-weight 300", "[..]Weight discarded."));
+        rows.push(warned("blkio-weight-device", &per_device, "[..]Weight-device discarded."));
+        return rows;
     }
-    if !has_control("blkio/blkio.bfq.weight_device") && !has_control("blkio/blkio.weight_device") && !is_v2()
-    {
-        let arguments = format!("--blkio-weight-device {device}:300");
-        rows.push(warned("blkio-weight-device", &arguments, "Weight-device discarded."));
+    rows.push(refused("blkio-weight", "--blkio-weight 5", "Range of blkio weight is from 10 to 1000"));
+    if !is_v2() {
+        rows.push(inside(
+            "blkio-weight",
+            "--blkio-weight 300",
+            "cat /sys/fs/cgroup/blkio/blkio.weight",
+            "300",
+        ));
     }
     rows
 }
@@ -455,6 +488,15 @@ fn namespace_rows() -> Vec<Row> {
             "1",
         ),
         same_namespace("ipc", "ipc"),
+        outside(
+            "ipc",
+            "corten run -d --name one --ipc private busybox sleep 1000 >/dev/null; \
+             test $(corten exec one readlink /proc/self/ns/ipc) != $(readlink /proc/self/ns/ipc) && echo its own; \
+             corten exec one sh -c 'test -d /dev/shm && echo shm'; \
+             corten run --rm --ipc container:one busybox true 2>&1 | grep -o 'non-shareable IPC'; \
+             corten rm -f one >/dev/null",
+            "its own\nshm\nnon-shareable IPC",
+        ),
         inside("ipc", "--ipc none", "test -e /dev/shm || echo none", "none"),
         elsewhere("ipc", crate::sharing::containers_share_memory_with_a_donor_that_allows_it),
         same_namespace("uts", "uts"),
@@ -607,6 +649,17 @@ fn every_flag_of_run_has_its_effect() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Docker's help does not list it any more, and its daemon discards the value; here that is also said.
+#[test]
+fn a_kernel_memory_limit_is_discarded_with_a_word() {
+    let host = Host::with_busybox();
+    let words = "WARNING: --kernel-memory has no effect";
+    let run = "corten run --network none --name job --kernel-memory 64m -d busybox sleep 1000";
+    host.run(run).exits(0).stderr_has(words);
+    host.run("corten update --kernel-memory 64m job").exits(0).stderr_has(words);
+    host.run("corten rm -f job").exits(0);
 }
 
 #[test]

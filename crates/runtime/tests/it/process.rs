@@ -180,13 +180,20 @@ fn limits_are_set_and_an_impossible_one_is_named() {
 }
 
 #[test]
-fn the_oom_score_is_set_or_left_as_near_as_can_be() {
+fn the_oom_score_is_set_or_refused_with_the_missing_capability() {
     let mut bundle = Bundle::new("oom");
     bundle.process().oom_score_adj = Some(321);
     assert_eq!(bundle.run(&["cat", "/proc/self/oom_score_adj"]).ok(), "321\n");
-    bundle.process().oom_score_adj = Some(-500);
-    let score: i32 = bundle.run(&["cat", "/proc/self/oom_score_adj"]).ok().trim().parse().unwrap();
-    assert!((-500..=0).contains(&score));
+    bundle.process().oom_score_adj = Some(-1000);
+    let answer = bundle.run(&["cat", "/proc/self/oom_score_adj"]);
+    if linux::caps::permitted().unwrap() & linux::caps::bit("CAP_SYS_RESOURCE").unwrap() == 0 {
+        let error = answer.fails(125);
+        for text in ["set oom_score_adj -1000", "operation not permitted", "CAP_SYS_RESOURCE"] {
+            assert!(error.contains(text), "{error}");
+        }
+    } else {
+        assert_eq!(answer.ok(), "-1000\n");
+    }
 }
 
 #[test]
