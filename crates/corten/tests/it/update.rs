@@ -1,5 +1,8 @@
 //! `update`: limits of a running container, read back from the kernel, and what is kept of them.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use testkit::Host;
 
 /// A limit as the container's own cgroup has it: name of the v1 controller and file, name of the v2 file.
@@ -31,6 +34,45 @@ fn limits_change_at_once_and_are_kept() {
     assert_eq!(limit(&host, MEMORY.0, MEMORY.1), "33554432");
     host.run("corten update --pids-limit -1 job").prints("job");
     assert_eq!(limit(&host, PIDS.0, PIDS.1), "max");
+}
+
+/// The directory of the container's process on the host, in the hierarchy of a v1 controller or the only one.
+fn directory_on_host(host: &Host, controller: &str) -> PathBuf {
+    let lines =
+        fs::read_to_string(format!("/proc/{}/cgroup", host.inspect("job", "{{.State.Pid}}"))).unwrap();
+    let fields: Vec<Vec<_>> = lines.lines().map(|line| line.splitn(3, ':').collect()).collect();
+    let of = |wanted: &str| fields.iter().find(|line| line[1].split(',').any(|name| name == wanted));
+    let (mount, line) = match of(controller) {
+        Some(line) => (controller, line),
+        None => ("", of("").expect("the v2 hierarchy")),
+    };
+    Path::new("/sys/fs/cgroup").join(mount).join(line[2].trim_start_matches('/'))
+}
+
+#[test]
+fn a_first_limit_of_a_controller_holds_for_the_running_container() {
+    let host = Host::with_busybox();
+    host.run("corten run -d --name job busybox sleep 1000").exits(0);
+    let id = host.inspect("job", "{{.Id}}");
+    host.run("corten update -m 64m --memory-swap -1 --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 77 job")
+        .prints("job");
+    for (controller, v1, wanted, v2, wanted_v2) in [
+        ("memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864"),
+        ("cpu", "cpu.cfs_quota_us", "50000", "cpu.max", "50000 100000"),
+        ("cpu", "cpu.shares", "512", "cpu.weight", ""),
+        ("cpuset", "cpuset.cpus", "0", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "77", "pids.max", "77"),
+    ] {
+        let directory = directory_on_host(&host, controller);
+        assert!(directory.to_string_lossy().contains(&id), "{controller}: still in {directory:?}");
+        let (file, wanted) = if directory.join(v1).exists() { (v1, wanted) } else { (v2, wanted_v2) };
+        let text = fs::read_to_string(directory.join(file)).unwrap();
+        if wanted.is_empty() {
+            assert_ne!(text.trim(), "100", "the default weight");
+        } else {
+            assert_eq!(text.trim(), wanted, "{:?}", directory.join(file));
+        }
+    }
 }
 
 #[test]
