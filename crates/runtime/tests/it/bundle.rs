@@ -9,10 +9,10 @@ use std::process::{Command, Output, Stdio};
 use oci::runtime::{IdMapping, Linux, Namespace, Process, Spec};
 
 /// Applets that tests use.
-const APPLETS: [&str; 34] = [
-    "cat", "chmod", "chroot", "cut", "dd", "echo", "env", "false", "find", "grep", "head", "hostname", "id",
-    "ionice", "ip", "kill", "ls", "mkdir", "mknod", "mount", "od", "pwd", "readlink", "seq", "sh", "sleep",
-    "sort", "stat", "stty", "test", "touch", "true", "tty", "uname",
+const APPLETS: [&str; 35] = [
+    "cat", "chmod", "chown", "chroot", "cut", "dd", "echo", "env", "false", "find", "grep", "head",
+    "hostname", "id", "ionice", "ip", "kill", "ls", "mkdir", "mknod", "mount", "od", "pwd", "readlink",
+    "seq", "sh", "sleep", "sort", "stat", "stty", "test", "touch", "true", "tty", "uname",
 ];
 
 /// A bundle and the state directory of its containers; everything is gone on drop, which fails the test otherwise.

@@ -296,6 +296,40 @@ fn hooks_run_in_order_each_in_its_place() {
     assert_eq!((state["status"].as_str(), state["pid"].as_i64()), (Some("created"), Some(1)));
 }
 
+/// Those of creation have the runtime's mount namespace, then the container's with the host's files, then its own root.
+#[test]
+fn hooks_run_in_the_namespaces_that_the_specification_gives_them() {
+    let mut bundle = Bundle::new("hookns");
+    let log = bundle.directory.join("log");
+    let hook = |script: String, path: &str| Hook {
+        path: "/bin/sh".into(),
+        args: ["sh".to_owned(), "-c".to_owned(), script].to_vec(),
+        env: vec![format!("PATH={path}")],
+        ..Hook::default()
+    };
+    let host = |name: &str| {
+        let script = format!("echo {name} $(readlink /proc/self/ns/mnt) >>{}", log.display());
+        vec![hook(script, "/usr/bin:/bin")]
+    };
+    bundle.spec.hooks = Some(Hooks {
+        prestart: host("prestart"),
+        create_runtime: host("createRuntime"),
+        create_container: host("createContainer"),
+        start_container: vec![hook("readlink /proc/self/ns/mnt >/start".into(), "/bin")],
+        poststart: host("poststart"),
+        poststop: host("poststop"),
+    });
+    let containers = bundle.run(&["readlink", "/proc/self/ns/mnt"]).ok();
+    let ours = fs::read_link("/proc/self/ns/mnt").unwrap();
+    let (ours, theirs) = (ours.display(), containers.trim());
+    assert_ne!(ours.to_string(), theirs);
+    let expected = format!(
+        "prestart {ours}\ncreateRuntime {ours}\ncreateContainer {theirs}\npoststart {ours}\npoststop {ours}\n"
+    );
+    assert_eq!(fs::read_to_string(&log).unwrap(), expected);
+    assert_eq!(fs::read_to_string(bundle.root("start")).unwrap(), containers);
+}
+
 #[test]
 fn a_failing_hook_fails_the_container() {
     let mut bundle = Bundle::new("badhook");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use oci::runtime::{Namespace, TimeOffset};
+use oci::runtime::{Capabilities, IdMapping, Namespace, TimeOffset};
 
 use crate::bundle::Bundle;
 
@@ -107,6 +107,50 @@ fn a_user_namespace_has_its_mappings_devices_and_network() {
     assert_eq!(words, ["0", "0", "100000", "65536", "1:3", "1", "lo"], "{out}");
     use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(bundle.root("made")).unwrap().uid(), 100_000);
+}
+
+#[test]
+fn a_user_namespace_takes_several_ranges() {
+    let mut bundle = with_user_namespace("ranges");
+    let map = |container_id, host_id, size| IdMapping { container_id, host_id, size };
+    let ranges = vec![map(0, 100_000, 1000), map(1000, 300_000, 1), map(5000, 200_000, 10)];
+    let chown = || vec!["CAP_CHOWN".to_owned()];
+    bundle.process().capabilities = Some(Capabilities {
+        bounding: chown(),
+        effective: chown(),
+        permitted: chown(),
+        ..Capabilities::default()
+    });
+    bundle.linux().uid_mappings = ranges.clone();
+    bundle.linux().gid_mappings = ranges;
+    let out =
+        bundle.sh("cat /proc/self/uid_map; touch /made; chown 5003:1000 /made; stat -c %u:%g /made").ok();
+    let words: Vec<_> = out.split_whitespace().collect();
+    let expected = ["0", "100000", "1000", "1000", "300000", "1", "5000", "200000", "10", "5003:1000"];
+    assert_eq!(words, expected, "{out}");
+    use std::os::unix::fs::MetadataExt;
+    let made = fs::metadata(bundle.root("made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (200_003, 300_000));
+}
+
+#[test]
+fn an_id_mapped_mount_shows_other_owners_and_leaves_the_files_theirs() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let mut bundle = with_user_namespace("idmap");
+    let source = bundle.directory.join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "x").unwrap();
+    chown(&source, Some(0), Some(0)).unwrap();
+    chown(source.join("file"), Some(7), Some(8)).unwrap();
+    for (option, shown, made) in [("bind", "65534:65534", None), ("idmap", "7:8", Some((0, 0)))] {
+        let mounts = bundle.spec.mounts.len();
+        bundle.mount("source", "/data", "bind", &["bind", option]);
+        let script = "stat -c %u:%g /data/file; touch /data/made 2>/dev/null; true";
+        assert_eq!(bundle.sh(script).ok().trim(), shown, "{option}");
+        let owner = fs::metadata(source.join("made")).ok().map(|file| (file.uid(), file.gid()));
+        assert_eq!(owner, made, "{option}");
+        bundle.spec.mounts.truncate(mounts);
+    }
 }
 
 #[test]
