@@ -139,7 +139,7 @@ fn an_id_mapped_mount_shows_other_owners_and_leaves_the_files_theirs() {
     let mut bundle = with_user_namespace("idmap");
     let source = bundle.directory.join("source");
     fs::create_dir(&source).unwrap();
-    fs::write(source.join("file"), "x").unwrap();
+    fs::File::create(source.join("file")).unwrap();
     chown(&source, Some(0), Some(0)).unwrap();
     chown(source.join("file"), Some(7), Some(8)).unwrap();
     for (option, shown, made) in [("bind", "65534:65534", None), ("idmap", "7:8", Some((0, 0)))] {
