@@ -355,6 +355,30 @@ fn a_failing_hook_fails_the_container() {
 }
 
 #[test]
+fn hooks_before_the_program_stop_it_and_those_after_it_do_not() {
+    let mut bundle = Bundle::new("hookfail");
+    let failing = || {
+        let args = ["sh", "-c", "exit 3"].map(str::to_owned).to_vec();
+        vec![Hook { path: "/bin/sh".into(), args, ..Hook::default() }]
+    };
+    let none = Hooks::default;
+    for (name, hooks, runs) in [
+        ("prestart", Hooks { prestart: failing(), ..none() }, false),
+        ("createRuntime", Hooks { create_runtime: failing(), ..none() }, false),
+        ("createContainer", Hooks { create_container: failing(), ..none() }, false),
+        ("startContainer", Hooks { start_container: failing(), ..none() }, false),
+        ("poststart", Hooks { poststart: failing(), ..none() }, true),
+        ("poststop", Hooks { poststop: failing(), ..none() }, true),
+    ] {
+        bundle.spec.hooks = Some(hooks);
+        let answer = bundle.run(&["echo", "ran"]);
+        assert_eq!(answer.code == Some(0), runs, "{name}: {answer:?}");
+        assert_eq!(answer.out == "ran\n", runs, "{name}: {answer:?}");
+        assert!(runs || answer.err.contains(&format!("error running {name} hook #0")), "{answer:?}");
+    }
+}
+
+#[test]
 fn features_and_help_are_printed() {
     let bundle = Bundle::new("features");
     let features: serde_json::Value = serde_json::from_str(&bundle.call(&["features"]).ok()).unwrap();
