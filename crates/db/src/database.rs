@@ -125,6 +125,22 @@ impl Database {
         outcome
     }
 
+    /// Gives back the memory of pages that the connections keep. Between a program's own pieces of heap they would keep
+    /// the C library from giving those back.
+    pub fn release_memory(&self) {
+        let (answer, outcome) = mpsc::sync_channel(1);
+        let run = Box::new(move |connection: &mut Connection| {
+            shrink(connection);
+            // The one who asked waits.
+            let _ = answer.send(());
+        });
+        if self.jobs().send(Job { durability: Durability::Process, run }).is_ok() {
+            // An error: the writer has ended, and its memory with it.
+            let _ = outcome.recv();
+        }
+        self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(shrink);
+    }
+
     fn wait<T, F>(&self, durability: Durability, work: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -175,6 +191,11 @@ fn reserve(connection: &Connection) -> rusqlite::Result<()> {
          BEGIN; {fill} ROLLBACK;
          PRAGMA cache_size=-2000;"
     ))
+}
+
+fn shrink(connection: &Connection) {
+    // What cannot be given back is kept: nothing depends on it.
+    let _ = connection.execute_batch("PRAGMA shrink_memory");
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, DbError> {
@@ -267,6 +288,18 @@ mod tests {
 
         let database = Database::open(&dir.file()).unwrap();
         database.migrate(NOTES).unwrap();
+        assert_eq!(count(&database), 2);
+    }
+
+    #[test]
+    fn what_was_kept_in_memory_can_go_at_any_time() {
+        let dir = Dir::new();
+        let database = Database::open(&dir.file()).unwrap();
+        database.migrate(NOTES).unwrap();
+        add(&database, "a").unwrap();
+        assert_eq!(count(&database), 1);
+        database.release_memory();
+        add(&database, "b").unwrap();
         assert_eq!(count(&database), 2);
     }
 

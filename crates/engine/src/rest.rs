@@ -26,6 +26,10 @@ pub(crate) fn soon(shared: &Arc<Shared>) {
         tokio::time::sleep(LATER).await;
         shared.rest.0.store(false, Ordering::Relaxed);
         // It takes locks of the allocator, for milliseconds at worst.
-        let _ = tokio::task::spawn_blocking(linux::memory::release).await;
+        let released = tokio::task::spawn_blocking(move || {
+            shared.store.release_memory();
+            linux::memory::release();
+        });
+        let _ = released.await;
     });
 }
