@@ -47,7 +47,7 @@ def bench_stream(found, table):
     big = f"{WORK}/big"
     with open(big, "wb") as file:
         file.write(LINE * (BIG // len(LINE)))
-    size, rounds = os.path.getsize(big), max(3, N // 20)
+    size, rounds = os.path.getsize(big), max(3, N // 40)
     cat = ("--network", "none", "-v", f"{big}:/big:ro", "busybox", "cat", "/big")
 
     def pipe(engine):

@@ -81,24 +81,23 @@ def share(program):
 
 
 def engines():
-    found = []
-    if os.access(f"{BIN}/corten", os.X_OK):
+    found, wanted = [], os.environ.get("ENGINES", "corten docker podman").split()
+    if "corten" in wanted and os.access(f"{BIN}/corten", os.X_OK):
         found.append(Engine("corten", ["corten"], [f"{TOP}/scripts/private-daemon.sh", BIN],
                             ["corten"], ["corten-shim", "corten-ready"]))
     docker = ["dockerd", "containerd"], ["containerd-shim-runc-v2", "docker-proxy"]
-    if PEERS_THERE:
+    if "docker" in wanted and PEERS_THERE:
         directory = f"{WORK}/docker"
         socket = subprocess.run([PEERS, "dockerd", directory], stdout=subprocess.PIPE, text=True)
         atexit.register(subprocess.run, [PEERS, "stop", directory])
         if socket.returncode == 0:
             found.append(Engine("docker", ["docker"], [PEERS, "tool", directory, "--"], *docker))
-        found.append(Engine("podman", podman(), [PEERS, "exec", "--"], [], ["conmon"]))
-    else:
-        if shutil.which("docker") and subprocess.run(["docker", "version"], capture_output=True).returncode == 0:
+    elif "docker" in wanted and shutil.which("docker"):
+        if subprocess.run(["docker", "version"], capture_output=True).returncode == 0:
             found.append(Engine("docker", ["docker"], [], *docker))
-        if shutil.which("podman"):
-            found.append(Engine("podman", podman(), [], [], ["conmon"]))
-    for name in ("corten", "docker", "podman"):
+    if "podman" in wanted and (PEERS_THERE or shutil.which("podman")):
+        found.append(Engine("podman", podman(), [PEERS, "exec", "--"] if PEERS_THERE else [], [], ["conmon"]))
+    for name in wanted:
         if name not in (engine.name for engine in found):
             print(f"(no {name} here)")
     return found
