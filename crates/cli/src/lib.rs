@@ -8,7 +8,7 @@
 //! - [`context`], [`config_file`]: the engine's address and the client's settings; [`autostart`]: starting an engine
 //! - [`request`]: the flags of `run` and `create` become the body of a request
 //! - [`session`]: attached streams, terminal, signals
-//! - [`template`], [`table`], [`format`], [`units`]: what output is made of
+//! - [`template`], [`table`], [`format`], [`units`]: what output is made of; [`time`]: `--since` and `--until`
 //! - [`progress`]: what `load`, `import` and `pull` tell on the way; [`upload`], [`download`]: streams and files
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,7 @@ mod request;
 mod session;
 mod table;
 mod template;
+mod time;
 mod ui;
 mod units;
 mod upload;

@@ -13,9 +13,8 @@ use crate::flags::{Flag, Tables, flag};
 use crate::format::JSON;
 use crate::template::value::{Field, Struct, Type};
 use crate::template::{MissingKey, Template, Value};
+use crate::time::timestamp;
 use crate::ui::Ui;
-
-use super::logs::timestamp;
 
 /// Exit code of a format that cannot be used.
 const BAD_FORMAT: u8 = 64;

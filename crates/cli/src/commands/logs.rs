@@ -6,16 +6,14 @@ use api_client::containers::LogsOptions;
 use api_client::frames;
 use api_client::transport::BodyStream;
 use bytes::{Buf, Bytes};
-use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use crate::command::{Arity, Command};
 use crate::context::Context;
 use crate::error::{CommandError, Outcome};
-use crate::flags::value::quoted;
 use crate::flags::{Flag, Tables, flag};
+use crate::time::timestamp;
 use crate::ui::Ui;
-use crate::units::{self, SECOND};
 
 /// Values of the flags.
 #[derive(Debug, Default)]
@@ -117,67 +115,5 @@ impl Read for Pieces {
         let count = buffer.len().min(self.piece.remaining());
         self.piece.copy_to_slice(&mut buffer[..count]);
         Ok(count)
-    }
-}
-
-/// A time as the API takes it, in Unix seconds. It may be given as a duration before `now`, as a date with or without
-/// time and zone, or in seconds already.
-pub(super) fn timestamp(text: &str, now: jiff::Timestamp) -> Result<String, String> {
-    if text.is_empty() || text == "0" {
-        return Ok(text.to_owned());
-    }
-    if let Ok(nanoseconds) = units::parse_duration(text) {
-        return Ok((now.as_second() - nanoseconds / SECOND).to_string());
-    }
-    let in_seconds = |time: jiff::Timestamp| format!("{}.{:09}", time.as_second(), time.subsec_nanosecond());
-    // A day may have a zone without an hour.
-    let with_hour = match (text.get(..10), text.get(10..)) {
-        (Some(day), Some(zone)) if zone.starts_with(['+', '-']) => format!("{day}T00:00{zone}"),
-        _ => text.to_owned(),
-    };
-    if let Ok(time) = with_hour.parse::<jiff::Timestamp>() {
-        return Ok(in_seconds(time));
-    }
-    if text.contains('-') {
-        let civil = text.parse::<jiff::civil::DateTime>().or_else(|_| {
-            text.trim_end_matches('Z').parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0))
-        });
-        let zone = if text.ends_with('Z') { TimeZone::UTC } else { TimeZone::system() };
-        let zoned = civil.and_then(|civil| civil.to_zoned_datetime(zone));
-        return zoned
-            .map(|time| in_seconds(time.timestamp()))
-            .map_err(|_| format!("parsing time {}: cannot parse it as a date", quoted(text)));
-    }
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if is_number(seconds) && is_number(fraction) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("failed to parse value as time or duration: {}", quoted(text)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_many_forms() {
-        let now = jiff::Timestamp::from_second(1_000_000).unwrap();
-        for (text, want) in [
-            ("", ""),
-            ("0", "0"),
-            ("10m", "999400"),
-            ("1136073845", "1136073845"),
-            ("1136073845.000000001", "1136073845.000000001"),
-            ("2013-01-02T13:23:37Z", "1357133017.000000000"),
-            ("2013-01-02T13:23:37.5+01:00", "1357129417.500000000"),
-            ("2013-01-02Z", "1357084800.000000000"),
-            ("2013-01-02-07:00", "1357110000.000000000"),
-        ] {
-            assert_eq!(timestamp(text, now), Ok(want.to_owned()), "{text}");
-        }
-        let want = "failed to parse value as time or duration: \"foo\"";
-        assert_eq!(timestamp("foo", now), Err(want.to_owned()));
-        assert!(timestamp("2013-13-02", now).is_err());
     }
 }
