@@ -27,11 +27,10 @@ demo: build ## Run a real Redis under Corten, kill the daemon under it, clean up
 bench: build ## Measure against Docker and Podman, where they are installed (as root)
 	@bench/run.sh
 
-install: ## Copy the programs from bin/ to $(PREFIX)/bin, and the systemd units to $(UNITDIR)
 soak: build ## Many containers, runs, execs and kills: what takes minutes (as root)
 	@bench/soak.sh
 
-install: ## Copy the programs from bin/ to $(PREFIX)/bin
+install: ## Copy the programs from bin/ to $(PREFIX)/bin, and the systemd units to $(UNITDIR)
 	@for name in $(BINARIES); do \
 	  test -x "bin/$$name" || { echo "bin/$$name is missing: run 'make build' first" >&2; exit 1; }; done
 	@cd bin && install -D -m 755 -t "$(DESTDIR)$(PREFIX)/bin" $(BINARIES)
