@@ -1,4 +1,4 @@
-//! The commands, one file for each.
+//! The commands, one file for each, or for a few that differ in little.
 
 pub(crate) mod attach;
 pub(crate) mod commit;
@@ -24,7 +24,6 @@ pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod rename;
-pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;

@@ -45,7 +45,7 @@ const COMMANDS: &[Entry] = &[
     entry::<commands::stop::Stop>(Some("stop"), Some(("container", &["stop"]))),
     entry::<commands::stats::Stats>(Some("stats"), Some(("container", &["stats"]))),
     entry::<commands::events::Events>(Some("events"), Some(("system", &["events"]))),
-    entry::<commands::restart::Restart>(Some("restart"), Some(("container", &["restart"]))),
+    entry::<commands::stop::Restart>(Some("restart"), Some(("container", &["restart"]))),
     entry::<commands::pause::Pause>(Some("pause"), Some(("container", &["pause"]))),
     entry::<commands::unpause::Unpause>(Some("unpause"), Some(("container", &["unpause"]))),
     entry::<commands::rename::Rename>(Some("rename"), Some(("container", &["rename"]))),

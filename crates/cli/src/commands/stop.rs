@@ -1,4 +1,4 @@
-//! `stop`: asks containers to end, and ends them when they do not.
+//! `stop` and `restart`: ask containers to end, end them when they do not, and start them again.
 
 use crate::command::{Arity, Command};
 use crate::context::Context;
@@ -23,6 +23,16 @@ const FLAGS: &[Flag<StopArgs>] = &[
     flag!(StopArgs, time, "time", ""),
 ];
 
+impl StopArgs {
+    /// How long the container has, by either spelling; none: its own time.
+    fn seconds(&self) -> Result<Option<i64>, CommandError> {
+        if self.time.is_some() && self.timeout.is_some() {
+            return Err(CommandError::new("conflicting options: cannot specify both --timeout and --time"));
+        }
+        Ok(self.timeout.or(self.time))
+    }
+}
+
 /// `stop`.
 pub(crate) struct Stop;
 
@@ -34,14 +44,28 @@ impl Command for Stop {
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: StopArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
-        if args.time.is_some() && args.timeout.is_some() {
-            return Err(CommandError::new("conflicting options: cannot specify both --timeout and --time"));
-        }
-        let engine = context.engine(ui)?;
-        let seconds = args.timeout.or(args.time);
-        let signal = args.signal.as_str();
+        let (seconds, engine) = (args.seconds()?, context.engine(ui)?);
         each(&operands, ui, async |name: String| {
-            engine.stop_container(&name, signal, seconds).await.map(|()| Done::Told)
+            engine.stop_container(&name, &args.signal, seconds).await.map(|()| Done::Told)
+        })
+        .await
+    }
+}
+
+/// `restart`.
+pub(crate) struct Restart;
+
+impl Command for Restart {
+    type Args = StopArgs;
+    const FLAGS: Tables<StopArgs> = &[FLAGS];
+    const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
+    const ABOUT: &'static str = "Stop containers, and start them again";
+    const ARITY: Arity = Arity::AtLeast(1);
+
+    async fn run(args: StopArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
+        let (seconds, engine) = (args.seconds()?, context.engine(ui)?);
+        each(&operands, ui, async |name: String| {
+            engine.restart_container(&name, &args.signal, seconds).await.map(|()| Done::Told)
         })
         .await
     }
