@@ -1,8 +1,8 @@
 //! Archives that are written to a file or to standard output as they come.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use api_client::transport::BodyStream;
@@ -24,10 +24,25 @@ pub(crate) fn check_output(path: &str, failed: &str) -> Result<(), CommandError>
         let parent = parent.to_string_lossy();
         return fail(format!("invalid output path: {}", path_error("stat", &parent, &error)));
     }
-    match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => fail("cannot write to a directory".to_owned()),
-        _ => Ok(()),
+    // The archive is renamed over whatever is here: what is no file would be one afterwards, /dev/null too.
+    match std::fs::symlink_metadata(path).ok().and_then(|found| special(found.file_type())) {
+        Some(kind) => fail(format!("cannot write to {kind}")),
+        None => Ok(()),
     }
+}
+
+/// What a path is that is no regular file.
+fn special(kind: FileType) -> Option<&'static str> {
+    [
+        (kind.is_dir(), "a directory"),
+        (kind.is_symlink(), "a symbolic link directly"),
+        (kind.is_fifo(), "a named pipe (FIFO)"),
+        (kind.is_char_device(), "a character device file"),
+        (kind.is_block_device(), "a block device file"),
+        (kind.is_socket(), "a socket"),
+    ]
+    .into_iter()
+    .find_map(|(is, name)| is.then_some(name))
 }
 
 /// Writes the stream to the file at `path`, to standard output if that is empty.
@@ -73,5 +88,37 @@ struct Temporary(PathBuf);
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let dir = std::env::temp_dir().join(format!("corten-download-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(dir.join("folder")).unwrap();
+        std::fs::File::create(dir.join("file")).unwrap();
+        symlink("file", dir.join("link")).unwrap();
+        let _socket = UnixListener::bind(dir.join("socket")).unwrap();
+        let error =
+            |path: &Path| check_output(&path.to_string_lossy(), "failed").err().map(|error| error.message);
+        for (name, want) in [
+            ("new", None),
+            ("file", None),
+            ("folder", Some("failed: cannot write to a directory")),
+            ("link", Some("failed: cannot write to a symbolic link directly")),
+            ("socket", Some("failed: cannot write to a socket")),
+        ] {
+            assert_eq!(error(&dir.join(name)).as_deref(), want, "{name}");
+        }
+        let device = error(Path::new("/dev/null"));
+        assert_eq!(device.as_deref(), Some("failed: cannot write to a character device file"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }
