@@ -1,11 +1,13 @@
 //! Archives that are written to a file or to standard output as they come.
 
 use std::fs::{File, FileType, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use api_client::transport::BodyStream;
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use crate::error::{CommandError, go_error, path_error};
 use crate::ui::Ui;
@@ -55,11 +57,42 @@ pub(crate) async fn write(
     if !path.is_empty() {
         return write_file(stream, Path::new(path), failed).await;
     }
+    to_stdout(stream, ui).await
+}
+
+/// Writes the stream to standard output.
+pub(crate) async fn to_stdout(stream: &mut BodyStream, ui: &mut Ui) -> Result<(), CommandError> {
     while let Some(bytes) = stream.next().await? {
         ui.stdout().write_all(&bytes)?;
     }
-    ui.flush()?;
-    Ok(())
+    Ok(ui.flush()?)
+}
+
+/// Pieces of a stream as a thread reads them.
+pub(crate) struct Pieces {
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    piece: Bytes,
+}
+
+impl Pieces {
+    /// Those that `receiver` gets.
+    pub(crate) fn new(receiver: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self { receiver, piece: Bytes::new() }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = piece?,
+                None => return Ok(0),
+            }
+        }
+        let count = self.piece.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.piece.split_to(count));
+        Ok(count)
+    }
 }
 
 /// Writes beside the file and renames, so that a broken transfer leaves no half an archive under its name.

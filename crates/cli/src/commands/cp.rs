@@ -4,7 +4,7 @@ mod local;
 mod plan;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::command::{Arity, Command};
 use crate::context::Context;
+use crate::download::{self, Pieces};
 use crate::error::{CommandError, Outcome, go_error};
 use crate::flags::{Flag, Tables, flag};
 use crate::ui::{self, Ui};
@@ -70,8 +71,8 @@ impl Command for Cp {
         let engine = context.engine(ui)?;
         let copied = match (Side::parse(&operands[0]), Side::parse(&operands[1])) {
             (Side::Container { name, path }, Side::Local(to)) if to == "-" => {
-                let (_, stream) = read(engine, &name, &path, args.follow_link).await?.into_parts();
-                to_stdout(stream, ui).await?;
+                let mut remote = read(engine, &name, &path, args.follow_link).await?;
+                download::to_stdout(&mut remote.stream, ui).await?;
                 return Ok(0);
             }
             (Side::Container { name, path }, Side::Local(to)) => {
@@ -107,12 +108,6 @@ struct Remote {
     rebase: Option<String>,
 }
 
-impl Remote {
-    fn into_parts(self) -> (PathStat, BodyStream) {
-        (self.stat, self.stream)
-    }
-}
-
 async fn read(engine: &Client, name: &str, path: &str, follow: bool) -> Result<Remote, CommandError> {
     let mut asked = (path.to_owned(), None);
     // A path that is not there fails below, with the engine's words.
@@ -125,14 +120,6 @@ async fn read(engine: &Client, name: &str, path: &str, follow: bool) -> Result<R
     let (path, rebase) = asked;
     let (stat, stream) = engine.read_path(name, &path).await?;
     Ok(Remote { stat, stream, path, rebase })
-}
-
-async fn to_stdout(mut stream: BodyStream, ui: &mut Ui) -> Result<(), CommandError> {
-    while let Some(bytes) = stream.next().await? {
-        ui.stdout().write_all(&bytes)?;
-    }
-    ui.flush()?;
-    Ok(())
 }
 
 /// Copies out of a container; the number of bytes that came.
@@ -161,7 +148,7 @@ async fn copy_out(
             directory: &placed.directory,
             guard: &|_| Ok(()),
         };
-        extract(Pieces { receiver, piece: bytes::Bytes::new() }, directory.as_fd(), &options)
+        extract(Pieces::new(receiver), directory.as_fd(), &options)
     });
     let mut stream = remote.stream;
     let mut count = 0;
@@ -188,26 +175,6 @@ async fn copy_out(
     match broken {
         Some(error) => Err(error.into()),
         None => outcome.map(|()| count).map_err(|error| CommandError::new(error.to_string())),
-    }
-}
-
-/// What a thread reads of a stream.
-struct Pieces {
-    receiver: mpsc::Receiver<io::Result<bytes::Bytes>>,
-    piece: bytes::Bytes,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = piece?,
-                None => return Ok(0),
-            }
-        }
-        let count = self.piece.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.piece.split_to(count));
-        Ok(count)
     }
 }
 

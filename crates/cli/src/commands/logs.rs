@@ -1,15 +1,15 @@
 //! `logs`: prints what a container has written.
 
-use std::io::{self, Read};
+use std::io;
 
 use api_client::containers::LogsOptions;
 use api_client::frames;
 use api_client::transport::BodyStream;
-use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use crate::command::{Arity, Command};
 use crate::context::Context;
+use crate::download::Pieces;
 use crate::error::{CommandError, Outcome};
 use crate::flags::{Flag, Tables, flag};
 use crate::time::timestamp;
@@ -80,14 +80,14 @@ impl Command for Logs {
 /// Prints the stream. A thread writes, so that who does not read our output does not keep us from a signal.
 async fn print(mut stream: BodyStream, tty: bool) -> Result<(), CommandError> {
     let (sender, receiver) = mpsc::channel(4);
-    let reader = Pieces { receiver, piece: Bytes::new() };
+    let reader = Pieces::new(receiver);
     let writer = tokio::task::spawn_blocking(move || match tty {
         true => io::copy(&mut { reader }, &mut io::stdout().lock()).map(drop),
         false => frames::demultiplex(reader, Some(io::stdout().lock()), Some(io::stderr().lock())),
     });
     while let Some(piece) = stream.next().await? {
         // A writer that has gone tells why below.
-        if sender.send(piece).await.is_err() {
+        if sender.send(Ok(piece)).await.is_err() {
             break;
         }
     }
@@ -95,25 +95,5 @@ async fn print(mut stream: BodyStream, tty: bool) -> Result<(), CommandError> {
     match writer.await {
         Ok(written) => Ok(written?),
         Err(panicked) => Err(CommandError::new(panicked.to_string())),
-    }
-}
-
-/// Pieces of a stream as something to read.
-struct Pieces {
-    receiver: mpsc::Receiver<Bytes>,
-    piece: Bytes,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !self.piece.has_remaining() {
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = piece,
-                None => return Ok(0),
-            }
-        }
-        let count = buffer.len().min(self.piece.remaining());
-        self.piece.copy_to_slice(&mut buffer[..count]);
-        Ok(count)
     }
 }
