@@ -1,7 +1,7 @@
 //! What the handlers work on.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use engine::Engine;
 
@@ -12,7 +12,7 @@ use crate::host::Host;
 pub struct App {
     pub(crate) engine: Engine,
     pub(crate) daemon: DaemonFacts,
-    debug: AtomicBool,
+    reloadable: RwLock<Reloadable>,
 }
 
 /// What `info` says that neither the engine nor the host knows.
@@ -22,33 +22,36 @@ pub struct DaemonFacts {
     pub id: String,
     /// Persistent data.
     pub data_root: PathBuf,
+}
+
+/// The same, as far as a daemon that has read its configuration again changes it.
+#[derive(Debug, Clone)]
+pub struct Reloadable {
     /// Labels of the daemon.
     pub labels: Vec<String>,
-    /// It logs at level debug when it starts.
+    /// It logs at level debug.
     pub debug: bool,
 }
 
 impl App {
     /// What the handlers work on.
-    pub fn new(engine: Engine, daemon: DaemonFacts) -> Self {
-        let debug = AtomicBool::new(daemon.debug);
-        Self { engine, daemon, debug }
+    pub fn new(engine: Engine, daemon: DaemonFacts, reloadable: Reloadable) -> Self {
+        Self { engine, daemon, reloadable: RwLock::new(reloadable) }
     }
 
-    /// The daemon has read its configuration again: whether it logs at level debug from now on. Whoever listens to
-    /// events is told.
-    pub fn reloaded(&self, debug: bool) {
-        self.debug.store(debug, Ordering::Relaxed);
+    /// The daemon has read its configuration again. Whoever listens to events is told.
+    pub fn reloaded(&self, new: Reloadable) {
         let attributes = [
-            ("debug", debug.to_string()),
-            ("labels", serde_json::json!(self.daemon.labels).to_string()),
+            ("debug", new.debug.to_string()),
+            ("labels", serde_json::json!(new.labels).to_string()),
             ("name", Host::read().name),
         ];
+        *self.reloadable.write().unwrap_or_else(PoisonError::into_inner) = new;
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
         self.engine.publish_daemon_event("reload", &self.daemon.id, attributes);
     }
 
-    pub(crate) fn debug(&self) -> bool {
-        self.debug.load(Ordering::Relaxed)
+    pub(crate) fn reloadable(&self) -> Reloadable {
+        self.reloadable.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

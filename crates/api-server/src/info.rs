@@ -88,7 +88,7 @@ fn daemon(app: &App, cgroups: &Cgroups) -> Value {
     let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let tasks = tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_alive_tasks());
     json!({
-        "Debug": app.debug(),
+        "Debug": app.reloadable().debug,
         "NFd": descriptors,
         "OomKillDisable": cgroups.oom_kill_disable,
         "NGoroutines": tasks,
@@ -124,7 +124,7 @@ fn machine(app: &App, host: &Host) -> Value {
         "HttpsProxy": without_password(&proxy("https_proxy")),
         "NoProxy": proxy("no_proxy"),
         "Name": host.name,
-        "Labels": app.daemon.labels,
+        "Labels": app.reloadable().labels,
         "ExperimentalBuild": false,
         "ServerVersion": crate::VERSION,
     })

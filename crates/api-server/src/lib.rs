@@ -30,7 +30,7 @@ mod routes;
 pub mod server;
 mod version;
 
-pub use app::{App, DaemonFacts};
+pub use app::{App, DaemonFacts, Reloadable};
 pub use routes::endpoints;
 pub use server::{Listener, Server};
 

@@ -16,7 +16,7 @@ use crate::args::{Args, CalledAs};
 use crate::listen::Sockets;
 use crate::logging::{self, LogLevel};
 use crate::notify::notify;
-use crate::settings::{Settings, log_level};
+use crate::settings::{Reloadable, Settings};
 use crate::state::{Lock, PidFile, engine_id, private_directory};
 use crate::{config, group, process, tolerated};
 
@@ -63,19 +63,19 @@ fn start(args: Args, mut notes: Vec<String>, called_as: CalledAs) -> Result<Exit
         writeln!(std::io::stderr(), "configuration OK")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let level = logging::start(settings.log_level);
+    let level = logging::start(settings.reloadable.log_level);
     for note in notes {
         tracing::warn!("{note}");
     }
-    run(settings, &level, &|| reloaded_level(&args, called_as))?;
+    run(settings, &level, &|| read_again(&args, called_as))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// `reload` reads the log level of the configuration again.
+/// `reload` reads the configuration again.
 fn run(
     settings: Settings,
     level: &LogLevel,
-    reload: &dyn Fn() -> Result<Level, Failure>,
+    reload: &dyn Fn() -> Result<Reloadable, Failure>,
 ) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     process::raise_open_files();
@@ -97,8 +97,6 @@ fn run(
         let facts = DaemonFacts {
             id,
             data_root: settings.data_root.clone(),
-            labels: settings.labels.clone(),
-            debug: settings.log_level >= Level::DEBUG,
         };
         let opening = Engine::open(EngineConfig {
             data_root: settings.data_root,
@@ -113,13 +111,12 @@ fn run(
             default_ulimits: settings.default_ulimits,
             defaults: settings.defaults,
             ready_shims: settings.ready_shims,
-            labels: settings.labels,
         });
         let engine = tokio::select! {
             engine = opening => engine?,
             () = signals.stop() => return Ok(()),
         };
-        let app = Arc::new(App::new(engine.clone(), facts));
+        let app = Arc::new(App::new(engine.clone(), facts, shown(settings.reloadable)));
         let server = Server::new(Arc::clone(&app));
         for listener in std::mem::take(&mut sockets.listeners) {
             let server = server.clone();
@@ -169,7 +166,7 @@ impl Signals {
 /// Serves signals until one of them says stop.
 async fn until_told_to_stop(
     signals: &mut Signals,
-    reload: &dyn Fn() -> Result<Level, Failure>,
+    reload: &dyn Fn() -> Result<Reloadable, Failure>,
     level: &LogLevel,
     app: &App,
 ) {
@@ -179,9 +176,9 @@ async fn until_told_to_stop(
             _ = signals.interrupt.recv() => return,
             _ = signals.reload.recv() => match reload() {
                 Ok(new) => {
-                    level.set(new);
-                    app.reloaded(new >= Level::DEBUG);
-                    tracing::info!(level = %new, "configuration read again");
+                    level.set(new.log_level);
+                    tracing::info!(level = %new.log_level, "configuration read again");
+                    app.reloaded(shown(new));
                 }
                 Err(error) => tracing::error!(%error, "configuration not read again"),
             },
@@ -189,7 +186,12 @@ async fn until_told_to_stop(
     }
 }
 
-fn reloaded_level(args: &Args, called_as: CalledAs) -> Result<Level, Failure> {
+fn read_again(args: &Args, called_as: CalledAs) -> Result<Reloadable, Failure> {
     let (config, _) = config::read(args.config_file.as_deref(), called_as)?;
-    Ok(log_level(args, &config)?)
+    Ok(Reloadable::new(args, &config)?)
+}
+
+/// As clients see it.
+fn shown(settings: Reloadable) -> api_server::Reloadable {
+    api_server::Reloadable { labels: settings.labels, debug: settings.log_level >= Level::DEBUG }
 }

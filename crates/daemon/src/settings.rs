@@ -43,9 +43,8 @@ pub(crate) struct Settings {
     pub(crate) exec_root: PathBuf,
     pub(crate) pidfile: Option<PathBuf>,
     pub(crate) group: Option<String>,
-    pub(crate) log_level: Level,
+    pub(crate) reloadable: Reloadable,
     pub(crate) log_options: BTreeMap<String, String>,
-    pub(crate) labels: Vec<String>,
     pub(crate) pids_limit: Option<i64>,
     pub(crate) init: bool,
     pub(crate) default_ulimits: Vec<Ulimit>,
@@ -55,6 +54,22 @@ pub(crate) struct Settings {
     pub(crate) cgroup_root: Option<String>,
     pub(crate) ready_shims: usize,
     pub(crate) shim: Option<PathBuf>,
+}
+
+/// What is read again on SIGHUP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reloadable {
+    pub(crate) log_level: Level,
+    pub(crate) labels: Vec<String>,
+}
+
+impl Reloadable {
+    /// Puts it together.
+    pub(crate) fn new(args: &Args, config: &Config) -> Result<Self, SettingsError> {
+        let labels = if args.labels.is_empty() { &config.labels } else { &args.labels };
+        labels.iter().try_for_each(|label| pair("label", label).map(drop))?;
+        Ok(Self { log_level: log_level(args, config)?, labels: labels.clone() })
+    }
 }
 
 /// Why settings are refused.
@@ -81,7 +96,7 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// Puts them together.
     pub(crate) fn new(args: Args, config: Config, called_as: CalledAs) -> Result<Self, SettingsError> {
-        let log_level = log_level(&args, &config)?;
+        let reloadable = Reloadable::new(&args, &config)?;
         let endpoints = endpoints(&args, &config, called_as)?;
         let mut log_options = config.log_opts;
         for option in args.log_opts {
@@ -90,10 +105,6 @@ impl Settings {
         }
         if log_options.is_empty() {
             log_options = DEFAULT_LOG_OPTIONS.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        }
-        let labels = if args.labels.is_empty() { config.labels } else { args.labels };
-        for label in &labels {
-            pair("label", label)?;
         }
         let root = |flag: Option<PathBuf>, file: Option<PathBuf>, default: &str| {
             flag.or(file).unwrap_or_else(|| default.into())
@@ -111,9 +122,8 @@ impl Settings {
             exec_root: absolute("exec root", root(args.exec_root, config.exec_root, "/run/corten"))?,
             pidfile: args.pidfile.or(config.pidfile),
             group: args.group.or(config.group),
-            log_level,
+            reloadable,
             log_options,
-            labels,
             pids_limit: (pids_limit > 0).then_some(pids_limit),
             init: args.init || config.init,
             default_ulimits: ulimits(&args.default_ulimits, config.default_ulimits)?,
@@ -127,8 +137,7 @@ impl Settings {
     }
 }
 
-/// The level alone: it is read again on SIGHUP.
-pub(crate) fn log_level(args: &Args, config: &Config) -> Result<Level, SettingsError> {
+fn log_level(args: &Args, config: &Config) -> Result<Level, SettingsError> {
     let given = args.log_level.as_ref().or(config.log_level.as_ref());
     if args.debug || (given.is_none() && config.debug) {
         return Ok(Level::DEBUG);
@@ -254,8 +263,8 @@ mod tests {
         assert_eq!(settings(&["--data-root", "/flag"], file()).unwrap().data_root, PathBuf::from("/flag"));
         assert_eq!(settings(&[], file()).unwrap().data_root, PathBuf::from("/file"));
         assert_eq!(settings(&[], Config::default()).unwrap().data_root, PathBuf::from("/var/lib/corten"));
-        assert_eq!(settings(&[], file()).unwrap().log_level, Level::DEBUG);
-        assert_eq!(settings(&["-l", "warn"], file()).unwrap().log_level, Level::WARN);
+        assert_eq!(settings(&[], file()).unwrap().reloadable.log_level, Level::DEBUG);
+        assert_eq!(settings(&["-l", "warn"], file()).unwrap().reloadable.log_level, Level::WARN);
     }
 
     #[test]

@@ -39,8 +39,6 @@ pub struct EngineConfig {
     pub cgroup_root: Option<String>,
     /// Shims that wait for containers, each with a network namespace made in advance.
     pub ready_shims: usize,
-    /// More labels of the daemon, shown by `info`.
-    pub labels: Vec<String>,
 }
 
 /// Filters of a list: name → accepted values, as in `{"label": ["a=b"]}`.

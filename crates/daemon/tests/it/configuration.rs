@@ -61,7 +61,7 @@ fn docker_s_own_file_is_read() {
 }
 
 #[test]
-fn sighup_reads_the_log_level_again() {
+fn sighup_reads_log_level_and_labels_again() {
     let host = Host::without_daemon();
     let root = host.root().display().to_string();
     let file = write(&host, "config.toml", "log-level = \"info\"\nlabels = [\"a=b\"]\n");
@@ -72,17 +72,22 @@ fn sighup_reads_the_log_level_again() {
     daemon.expect_stderr("daemon is ready");
     let info = || host.api("GET", "/info", None).json();
     assert_eq!((&info()["Debug"], &info()["Labels"]), (&json!(false), &json!(["a=b"])));
-    write(&host, "config.toml", "log-level = \"debug\"\n");
-    let events =
-        host.spawn("corten events --filter type=daemon --format '{{.Action}} {{.Actor.Attributes.debug}}'");
+    write(&host, "config.toml", "log-level = \"debug\"\nlabels = [\"c=d\"]\n");
+    let events = host.spawn(
+        "corten events --filter type=daemon \
+         --format '{{.Action}} {{.Actor.Attributes.debug}} {{.Actor.Attributes.labels}}'",
+    );
     host.until("somebody listens", || info()["NEventsListener"] == json!(1));
     daemon.signal(Signal::HUP);
     host.until("the level is debug", || info()["Debug"] == json!(true));
-    host.until("the listener is told", || events.stdout() == "reload true\n");
+    host.until("the listener is told", || events.stdout() == "reload true [\"c=d\"]\n");
     drop(events);
-    write(&host, "config.toml", "log-level = \"loud\"\n");
+    assert_eq!(info()["Labels"], json!(["c=d"]));
+    write(&host, "config.toml", "log-level = \"loud\"\nlabels = [\"e=f\"]\n");
     daemon.signal(Signal::HUP);
     daemon.expect_stderr("configuration not read again");
+    // A file that cannot be used changes nothing at all.
+    assert_eq!((&info()["Debug"], &info()["Labels"]), (&json!(true), &json!(["c=d"])));
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.exit_code(), 0);
 }

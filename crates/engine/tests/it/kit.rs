@@ -142,7 +142,6 @@ fn config(root: &std::path::Path) -> EngineConfig {
         max_layer_size: None,
         cgroup_root: None,
         ready_shims: 1,
-        labels: Vec::new(),
     }
 }
 
