@@ -49,7 +49,7 @@ impl Command for Events {
     type Args = EventsArgs;
     const FLAGS: Tables<EventsArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS]";
-    const ABOUT: &'static str = "Get real time events from the server";
+    const ABOUT: &'static str = "Show what happens in the engine, as it happens";
     const ARITY: Arity = Arity::None;
 
     async fn run(args: EventsArgs, _operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

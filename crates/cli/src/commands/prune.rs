@@ -24,23 +24,15 @@ const SHARED: &[Flag<PruneArgs>] = &[
     flag!(PruneArgs, filter, "filter", "Remove only what fits (\"until=24h\", \"label=KEY=VALUE\")"),
     flag!(PruneArgs, force, 'f', "force", "Do not ask"),
 ];
-const IMAGE: &[Flag<PruneArgs>] = &[flag!(
+const ALL: &[Flag<PruneArgs>] = &[flag!(
     PruneArgs,
     all,
     'a',
     "all",
     "Remove all images that no container uses, not only those without a name"
 )];
-const SYSTEM: &[Flag<PruneArgs>] = &[
-    flag!(
-        PruneArgs,
-        all,
-        'a',
-        "all",
-        "Remove all images that no container uses, not only those without a name"
-    ),
-    flag!(PruneArgs, volumes, "volumes", "Remove anonymous volumes too"),
-];
+const VOLUMES: &[Flag<PruneArgs>] =
+    &[flag!(PruneArgs, volumes, "volumes", "Remove anonymous volumes too")];
 
 /// `container prune`.
 pub(crate) struct ContainerPrune;
@@ -67,7 +59,7 @@ pub(crate) struct ImagePrune;
 
 impl Command for ImagePrune {
     type Args = PruneArgs;
-    const FLAGS: Tables<PruneArgs> = &[SHARED, IMAGE];
+    const FLAGS: Tables<PruneArgs> = &[SHARED, ALL];
     const USAGE: &'static str = "[OPTIONS]";
     const ABOUT: &'static str = "Remove unused images";
     const ARITY: Arity = Arity::None;
@@ -91,7 +83,7 @@ pub(crate) struct SystemPrune;
 
 impl Command for SystemPrune {
     type Args = PruneArgs;
-    const FLAGS: Tables<PruneArgs> = &[SHARED, SYSTEM];
+    const FLAGS: Tables<PruneArgs> = &[SHARED, ALL, VOLUMES];
     const USAGE: &'static str = "[OPTIONS]";
     const ABOUT: &'static str = "Remove unused data";
     const ARITY: Arity = Arity::None;

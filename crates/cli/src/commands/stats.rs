@@ -49,8 +49,7 @@ impl Command for Stats {
     type Args = StatsArgs;
     const FLAGS: Tables<StatsArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] [CONTAINER...]";
-    const ABOUT: &'static str = "Display a live stream of container(s) resource usage statistics";
-
+    const ABOUT: &'static str = "Show what containers use, again and again";
     const ARITY: Arity = Arity::Any;
 
     async fn run(args: StatsArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {

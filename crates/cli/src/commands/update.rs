@@ -69,7 +69,7 @@ impl Command for Update {
     type Args = UpdateArgs;
     const FLAGS: Tables<UpdateArgs> = &[FLAGS];
     const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
-    const ABOUT: &'static str = "Update configuration of one or more containers";
+    const ABOUT: &'static str = "Change the limits and the restart policy of containers";
     const ARITY: Arity = Arity::AtLeast(1);
 
     async fn run(args: UpdateArgs, operands: Vec<String>, context: &Context, ui: &mut Ui) -> Outcome {
