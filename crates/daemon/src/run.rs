@@ -94,10 +94,7 @@ fn run(
         let mut signals = Signals::catch()?;
         // Listening comes first: clients may connect while the engine finds its containers again, and wait.
         let mut sockets = Sockets::listen(&settings.endpoints, group, settings.plain_tcp)?;
-        let facts = DaemonFacts {
-            id,
-            data_root: settings.data_root.clone(),
-        };
+        let facts = DaemonFacts { id, data_root: settings.data_root.clone() };
         let opening = Engine::open(EngineConfig {
             data_root: settings.data_root,
             exec_root: settings.exec_root,

@@ -31,8 +31,7 @@ const ALL: &[Flag<PruneArgs>] = &[flag!(
     "all",
     "Remove all images that no container uses, not only those without a name"
 )];
-const VOLUMES: &[Flag<PruneArgs>] =
-    &[flag!(PruneArgs, volumes, "volumes", "Remove anonymous volumes too")];
+const VOLUMES: &[Flag<PruneArgs>] = &[flag!(PruneArgs, volumes, "volumes", "Remove anonymous volumes too")];
 
 /// `container prune`.
 pub(crate) struct ContainerPrune;
