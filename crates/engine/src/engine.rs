@@ -16,7 +16,7 @@ use crate::copy;
 use crate::create;
 use crate::detach_keys;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::events::{Events, event};
+use crate::events::{self, Events, event};
 use crate::exec;
 use crate::export;
 use crate::failpoints;
@@ -436,6 +436,12 @@ impl Engine {
         attributes: std::collections::BTreeMap<String, String>,
     ) {
         self.shared.events.publish(event("image", action, id, attributes));
+    }
+
+    /// Publishes that what nobody uses of a kind (`image`, `volume`) has been removed, and how many bytes that gave
+    /// back.
+    pub fn publish_prune_event(&self, kind: &str, reclaimed: u64) {
+        self.shared.events.publish(events::pruned(kind, reclaimed));
     }
 
     /// Publishes an event about the daemon, `reload`.

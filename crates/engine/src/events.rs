@@ -57,6 +57,11 @@ pub fn event(kind: &str, action: &str, id: &str, attributes: BTreeMap<String, St
     }
 }
 
+/// That what nobody uses of a kind has been removed, and how many bytes that gave back.
+pub(crate) fn pruned(kind: &str, reclaimed: u64) -> EventMessage {
+    event(kind, "prune", "", BTreeMap::from([("reclaimed".to_owned(), reclaimed.to_string())]))
+}
+
 impl Events {
     /// Tells everybody.
     pub fn publish(&self, event: EventMessage) {

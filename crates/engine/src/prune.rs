@@ -1,11 +1,10 @@
 //! `container prune`: removes the containers that do not run.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::container::{Command, Container};
 use crate::error::{ErrorKind, Result};
-use crate::events::event;
+use crate::events;
 use crate::inspect;
 use crate::params::{PruneFilter, RemoveOptions};
 use crate::record::Record;
@@ -30,8 +29,7 @@ pub(crate) async fn containers(shared: &Arc<Shared>, filter: &PruneFilter) -> Re
             Err(error) => return Err(error),
         }
     }
-    let attributes = BTreeMap::from([("reclaimed".to_owned(), reclaimed.to_string())]);
-    shared.events.publish(event("container", "prune", "", attributes));
+    shared.events.publish(events::pruned("container", reclaimed));
     Ok((removed, reclaimed))
 }
 

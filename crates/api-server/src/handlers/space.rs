@@ -1,7 +1,5 @@
 //! What takes space, and pruning.
 
-use std::collections::BTreeMap;
-
 use api_types::image::DeleteResponse;
 use api_types::space::{
     BuildCachePruned, ContainersPruned, DiskUsage, ImagesPruned, NetworksPruned, VolumesPruned,
@@ -83,8 +81,7 @@ pub(crate) async fn prune_images(call: &Call) -> ApiResult {
             });
         }
     }
-    let reclaimed = BTreeMap::from([("reclaimed".to_owned(), pruned.reclaimed.to_string())]);
-    call.app.engine.publish_image_event("prune", "", reclaimed);
+    call.app.engine.publish_prune_event("image", pruned.reclaimed);
     call::json(&ImagesPruned {
         images_deleted: (!deleted.is_empty()).then_some(deleted),
         space_reclaimed: pruned.reclaimed,
@@ -94,6 +91,7 @@ pub(crate) async fn prune_images(call: &Call) -> ApiResult {
 /// `POST /networks/prune`: the networks of this version are the predefined ones, which nothing removes.
 pub(crate) async fn prune_networks(call: Call) -> ApiResult {
     criteria(&call.query.filters()?, &[])?;
+    call.app.engine.publish_prune_event("network", 0);
     call::json(&NetworksPruned::default())
 }
 
@@ -114,6 +112,7 @@ pub(crate) async fn prune_volumes(call: Call) -> ApiResult {
             )));
         }
     }
+    call.app.engine.publish_prune_event("volume", 0);
     call::json(&VolumesPruned::default())
 }
 
@@ -129,6 +128,7 @@ pub(crate) async fn prune_build_cache(call: Call) -> ApiResult {
     criteria(&call.query.filters()?, &KNOWN).map_err(|error| {
         ApiError::new(error.status(), format!("failed to prune build cache: {}", error.message()))
     })?;
+    call.app.engine.publish_prune_event("builder", 0);
     call::json(&BuildCachePruned::default())
 }
 

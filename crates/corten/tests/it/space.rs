@@ -145,6 +145,11 @@ fn system_prune_takes_everything_that_nobody_uses() {
         .stdout_has("\n\nTotal reclaimed space: 350kB\n");
     host.run("corten images -q | sort -u | wc -l").prints("1");
     host.run("corten system prune -f --volumes").prints("Total reclaimed space: 0B");
+    // Each kind is told, also one of which there was nothing.
+    host.run(
+        "corten events --since 1h --until $((`date +%s` + 1)) --filter event=prune --format '{{.Type}}' | sort -u",
+    )
+    .prints("builder\ncontainer\nimage\nnetwork\nvolume");
     host.run("corten system prune -f --volumes --filter until=1h")
         .fails_with("ERROR: The \"until\" filter is not supported with \"--volumes\"");
     host.run("corten system prune -f --filter foo=bar").fails_with("invalid filter 'foo'");
