@@ -51,7 +51,9 @@ pub(crate) fn start(why: &io::Error) -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err(format!("{unreachable}\n  help: start it as root: corten daemon"));
     }
-    let fail = |what: String| format!("{unreachable}\nerror: cannot start an engine ({why}): {what}");
+    let fail = |what: String| {
+        format!("{unreachable}\nerror: there is none ({why}), and none could be started: {what}")
+    };
     let _lock = lock().map_err(|error| fail(path_error("lock", LOCK, &error)))?;
     if answers() {
         return Ok(());
