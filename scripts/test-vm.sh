@@ -46,7 +46,7 @@ programs() {
 job() { # GUEST: its script
   local crate kind directory program filter=${FILTER:-} tested=("${crates[@]}")
   cat <<'END'
-export CORTEN_TEST_SLOWNESS=10 RUST_BACKTRACE=0
+export CORTEN_TEST_GUEST=1 CORTEN_TEST_SLOWNESS=10 RUST_BACKTRACE=0
 ulimit -n 4096
 hostname guest
 ip link set lo up

@@ -4,6 +4,7 @@
 //! must be built: `cargo build -p corten -p shim -p runtime`.
 
 mod client;
+mod clock;
 mod commit;
 mod container_commands;
 mod copy;
