@@ -107,14 +107,18 @@ fn blocking(socket: &OwnedFd) -> Result<(), Failure> {
         .naming(|| "make a socket blocking".to_owned())
 }
 
+/// Runs the hooks that follow the start. One that fails ends the container, which is then removed, as the specification
+/// has it since 1.3.0.
 fn poststart(context: &Context, id: &str, spec: &Spec) -> Result<(), Failure> {
     let Some(hooks) = spec.hooks.as_ref().filter(|hooks| !hooks.poststart.is_empty()) else { return Ok(()) };
-    let state = context.store.container(id)?.state()?;
-    // The specification: a failure is logged, the container goes on.
-    if let Err(error) = runtime::run_hooks("poststart", &hooks.poststart, &state) {
-        context.log.warning(&error.to_string());
+    let container = context.store.container(id)?;
+    let Err(error) = runtime::run_hooks("poststart", &hooks.poststart, &container.state()?) else {
+        return Ok(());
+    };
+    if let Err(failure) = delete::destroy(context, container) {
+        context.log.warning(&failure.message);
     }
-    Ok(())
+    Err(error.into())
 }
 
 fn hand_over(init: &Init, socket: Option<&UnixStream>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `delete`.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use oci::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -39,20 +39,32 @@ pub(crate) fn delete(context: &Context, args: Args) -> Result<u8, Failure> {
                 "cannot delete container {id} that is not stopped: it is running; kill it, or use --force"
             )));
         }
-        // ESRCH: it has ended meanwhile.
-        let _ = linux::event::send_signal(process.as_fd(), libc::SIGKILL);
-        let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
-        let mut fds = [PollFd::new(&process, PollFlags::IN)];
-        let ended = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))
-            .naming(|| format!("wait for container {id}"))?;
-        if ended == 0 {
-            return Err(Failure::new(format_args!(
-                "container {id} does not end: its process is still there"
-            )));
-        }
+        end(&process, &id)?;
     }
     remove(context, container, None)?;
     Ok(0)
+}
+
+/// Ends a container that must not go on, and removes it.
+pub(crate) fn destroy(context: &Context, container: Container) -> Result<(), Failure> {
+    if let Some(process) = container.process() {
+        end(&process, &container.id)?;
+    }
+    remove(context, container, None)
+}
+
+/// Kills a container's first process and waits for its end.
+fn end(process: &OwnedFd, id: &str) -> Result<(), Failure> {
+    // ESRCH: it has ended meanwhile.
+    let _ = linux::event::send_signal(process.as_fd(), libc::SIGKILL);
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    let ended = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))
+        .naming(|| format!("wait for container {id}"))?;
+    if ended == 0 {
+        return Err(Failure::new(format_args!("container {id} does not end: its process is still there")));
+    }
+    Ok(())
 }
 
 /// Removes what is left of a container whose first process has ended.

@@ -355,7 +355,7 @@ fn a_failing_hook_fails_the_container() {
 }
 
 #[test]
-fn hooks_before_the_program_stop_it_and_those_after_it_do_not() {
+fn hooks_before_the_program_stop_it_and_one_after_its_end_does_not() {
     let mut bundle = Bundle::new("hookfail");
     let failing = || {
         let args = ["sh", "-c", "exit 3"].map(str::to_owned).to_vec();
@@ -367,7 +367,6 @@ fn hooks_before_the_program_stop_it_and_those_after_it_do_not() {
         ("createRuntime", Hooks { create_runtime: failing(), ..none() }, false),
         ("createContainer", Hooks { create_container: failing(), ..none() }, false),
         ("startContainer", Hooks { start_container: failing(), ..none() }, false),
-        ("poststart", Hooks { poststart: failing(), ..none() }, true),
         ("poststop", Hooks { poststop: failing(), ..none() }, true),
     ] {
         bundle.spec.hooks = Some(hooks);
@@ -376,6 +375,29 @@ fn hooks_before_the_program_stop_it_and_those_after_it_do_not() {
         assert_eq!(answer.out == "ran\n", runs, "{name}: {answer:?}");
         assert!(runs || answer.err.contains(&format!("error running {name} hook #0")), "{answer:?}");
     }
+}
+
+#[test]
+fn a_failing_poststart_hook_ends_the_container_and_removes_it() {
+    let mut bundle = Bundle::new("poststart");
+    let stopped = bundle.directory.join("stopped");
+    let hook = |script: &str| {
+        let args = ["sh", "-c", script].map(str::to_owned).to_vec();
+        vec![Hook { path: "/bin/sh".into(), args, ..Hook::default() }]
+    };
+    let poststop = hook(&format!(": >{}", stopped.display()));
+    bundle.spec.hooks = Some(Hooks { poststart: hook("exit 3"), poststop, ..Hooks::default() });
+    let check = |bundle: &Bundle, answer: crate::bundle::Answer| {
+        assert!(answer.code.is_some_and(|code| code != 0), "{answer:?}");
+        assert!(answer.err.contains("error running poststart hook #0"), "{answer:?}");
+        assert!(bundle.call(&["state", &bundle.id]).code.is_some_and(|code| code != 0), "it is still there");
+        fs::remove_file(&stopped).expect("the poststop hook ran");
+    };
+    let answer = bundle.run(&["sleep", "1000"]);
+    check(&bundle, answer);
+
+    create(&bundle);
+    check(&bundle, bundle.call(&["start", &bundle.id]));
 }
 
 #[test]
