@@ -75,11 +75,12 @@ impl Root<'_> {
             let target = beneath::open(self.fd.as_fd(), mount.destination)?;
             return Ok(sources::apply(target.as_fd(), &mount.options)?);
         }
-        let was_there = beneath::open(self.fd.as_fd(), mount.destination).is_ok();
+        // Asked before the target is made, and only of what goes by the directory that it covers.
+        let covers = mount.is("tmpfs") && beneath::open(self.fd.as_fd(), mount.destination).is_ok();
         let (target, options) = (self.target(mount, &source)?, &mount.options);
         let made = match source {
             Source::Tree(tree) => tree,
-            Source::New => new_filesystem(mount, was_there.then_some(target.as_fd()), self.label)?,
+            Source::New => new_filesystem(mount, covers.then_some(target.as_fd()), self.label)?,
             Source::Hierarchies { trees, links } => {
                 let made = hierarchies_tmpfs()?;
                 attach(made.as_fd(), target.as_fd())?;
@@ -197,7 +198,7 @@ fn is_directory(fd: impl AsFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
-/// `covered` is the directory of the image that it will cover, if there is one.
+/// `covered` is the directory of the image that a tmpfs will cover, if there is one.
 fn new_filesystem(
     mount: &MountPlan<'_>,
     covered: Option<BorrowedFd<'_>>,
@@ -225,8 +226,7 @@ fn new_filesystem(
     if let Some(label) = label.filter(|_| LABELLED.contains(&kind)) {
         fs.set("context", label).map_err(with_log)?;
     }
-    if kind == "tmpfs"
-        && options.value("mode").is_none()
+    if options.value("mode").is_none()
         && let Some(covered) = covered
     {
         // As that directory; otherwise everybody's, which is the kernel's own default.
@@ -236,7 +236,7 @@ fn new_filesystem(
     if options.set.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) && !PSEUDO.contains(&kind) {
         fs.flag("ro").map_err(with_log)?;
     }
-    let copied = covered.filter(|_| options.copy_up && kind == "tmpfs");
+    let copied = covered.filter(|_| options.copy_up);
     let later = if copied.is_some() { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
     let made = fs.mount(options.set - later).map_err(with_log)?;
     if let Some(covered) = copied {
