@@ -37,8 +37,11 @@ pub use host::{Host, Support};
 pub use oom::{LimitOwner, OutOfMemory};
 pub use stats::{CpuStats, IoEntry, MemoryStats, PidStats, Stats};
 
-/// Longest wait for tasks to freeze, or to leave a cgroup that is being removed.
+/// Longest wait for tasks to freeze, or to leave a cgroup that is dissolved.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest wait for killed tasks to leave a cgroup: hundreds take their time on a machine that is busy or emulated.
+const DYING: Duration = Duration::from_secs(10);
 
 /// A container's cgroup: one directory per hierarchy on v1, one in all on v2.
 #[derive(Debug, Clone)]
@@ -235,7 +238,7 @@ impl Cgroup {
 
     /// Removes it and its children; waits a little for dying tasks. A missing one is no error.
     pub fn remove(&self) -> io::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + DYING;
         match &self.host.layout {
             Layout::V1(hierarchies) => v1::remove(hierarchies, &self.path, deadline),
             Layout::V2(mount) => files::remove_tree(&format!("{mount}{}", self.path), deadline),

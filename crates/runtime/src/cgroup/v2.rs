@@ -148,11 +148,12 @@ pub(super) fn freeze(mount: &str, path: &str, patience: Duration) -> io::Result<
     })
 }
 
-/// `cgroup.events` can be polled for a change.
+/// Frozen itself, not by a cgroup above.
 pub(super) fn is_frozen(mount: &str, path: &str) -> io::Result<bool> {
     Ok(directory(mount, path)?.read("cgroup.freeze")?.trim() == "1")
 }
 
+/// `cgroup.events` can be polled for a change.
 fn wait_frozen(directory: &Directory, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     let events =
