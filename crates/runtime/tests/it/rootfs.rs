@@ -205,7 +205,7 @@ fn a_mount_that_fails_says_which_and_why() {
 
 #[test]
 fn nothing_is_mounted_over_proc() {
-    let canary = Canary::new("proc");
+    let canary = Canary::new("overproc");
     let mut bundle = Bundle::new("overproc");
     symlink("/proc/sys", bundle.root("innocent")).unwrap();
     let mounts = bundle.spec.mounts.len();
