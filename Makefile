@@ -19,7 +19,7 @@ test-vm: ## Run the tests that meet the kernel under Linux 6.1 and Debian's newe
 	@scripts/test-vm.sh
 
 test-sdk: ## Run what programs do with docker-py, from PyPI, against a daemon of its own (as root)
-	@cargo build -q -p corten -p shim -p runtime && scripts/docker-py.sh
+	@scripts/docker-py.sh
 
 demo: build ## Run a real Redis under Corten, kill the daemon under it, clean up (as root)
 	@demo/run.sh

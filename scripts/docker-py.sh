@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# docker-py.sh [BINDIR]: what programs do with docker-py, the Docker SDK for Python, against a Corten daemon of its own.
+# docker-py.sh [BINDIR]: what programs do with docker-py, the Docker SDK for Python, against a Corten daemon of its own;
+# without BINDIR, one that is built first.
 # docker-py comes from PyPI, into the target directory; without a way there this says so and is content.
 . "$(dirname "$0")/lib.sh"
 need_root "$0" "$@"
+packages python3 python3-venv
+if [ $# = 0 ]; then
+  find_cargo
+  packages gcc libc6-dev
+  (cd "$top" && cargo build --quiet --locked -p corten -p shim -p runtime)
+fi
 bin=${1:-$target/$(tuple)/debug}
-[ -x "$bin/corten" ] || die "no corten in $bin: cargo build -p corten -p shim -p runtime"
+[ -x "$bin/corten" ] || die "no corten in $bin"
+mkdir -p "$target"
 venv=$target/docker-py
 if ! "$venv/bin/python" -c 'import docker' 2>/dev/null; then
   if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q docker; } >"$target/docker-py.log" 2>&1; then

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 if [ "${CORTEN_PRIVATE:-}" != $$ ]; then
   need_root "$0"
+  packages iproute2
   # exec keeps the process id: the second time round the namespaces are there.
   CORTEN_PRIVATE=$$ exec unshare --mount --net --propagation private -- "$0" "$@"
 fi

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_root "$0" "$@"
 find_cargo
+packages gcc libc6-dev iproute2
 if [ $# = 0 ] && [ "${RECORD_PRIVATE:-}" != $$ ]; then
   command -v dockerd >/dev/null || die "no dockerd on the PATH: give the socket of one"
   # exec keeps the process id: the second time round the namespaces are there.

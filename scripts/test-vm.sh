@@ -9,7 +9,7 @@
 need_root make test-vm
 [ "$(uname -m)" = x86_64 ] || die "the guests are 64-bit PCs and run this machine's programs, which are for $(uname -m)"
 find_cargo
-packages qemu-system-x86 e2fsprogs busybox-static iproute2 nftables procps
+packages gcc libc6-dev qemu-system-x86 e2fsprogs busybox-static iproute2 nftables procps
 cd "$top"
 names=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do names+=("$1"); shift; done
