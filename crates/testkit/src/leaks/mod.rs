@@ -257,8 +257,11 @@ fn fd_targets(pid: u32) -> Vec<String> {
     entries.filter_map(|entry| link(&entry.path().display().to_string())).collect()
 }
 
-/// The daemon's descriptors as `kind #n`, so that a second socket is a line of its own whatever its inode is.
+/// The daemon's descriptors as `kind #n`, so that a second socket is a line of its own whatever its inode is. Without
+/// those of the shims that wait, which it makes when it has the time: before a snapshot or after.
 fn fds(daemon: u32) -> BTreeSet<String> {
+    // Counted first: one that comes meanwhile makes the first snapshot larger, not smaller, and a later one is retaken.
+    let waiting = processes::waiting_shims(daemon);
     let mut counted: BTreeMap<String, u32> = BTreeMap::new();
     let mut lines = BTreeSet::new();
     for target in fd_targets(daemon) {
@@ -269,7 +272,11 @@ fn fds(daemon: u32) -> BTreeSet<String> {
         };
         let number = counted.entry(kind.clone()).or_default();
         *number += 1;
-        lines.insert(format!("{kind} #{number}"));
+        // Each has a socket and a pidfd.
+        let of_shims = if ["socket", "anon_inode"].contains(&&*kind) { waiting } else { 0 };
+        if *number > of_shims {
+            lines.insert(format!("{kind} #{}", *number - of_shims));
+        }
     }
     lines
 }

@@ -40,6 +40,26 @@ pub(super) fn belonging_to(root: &Path, holder: Option<u32>) -> Vec<Process> {
         .collect()
 }
 
+/// How many shims wait at a daemon.
+pub(super) fn waiting_shims(daemon: u32) -> u32 {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let waits = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, fields) = name_and_fields(&stat)?;
+        Some(name == WAITING_SHIM && fields.split(' ').nth(1)?.parse() == Ok(daemon))
+    };
+    let count = pids
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| waits(pid).unwrap_or(false))
+        .count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Name, and what follows it, of `/proc/PID/stat`.
+fn name_and_fields(stat: &str) -> Option<(&str, &str)> {
+    stat.split_once('(')?.1.rsplit_once(") ")
+}
+
 struct Owner<'a> {
     root: &'a [u8],
     namespaces: Vec<(&'static str, String)>,
@@ -85,7 +105,7 @@ impl<'a> Owner<'a> {
 
 fn describe(pid: u32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    let (name, fields) = name_and_fields(&stat)?;
     let mut fields = fields.split(' ');
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
