@@ -65,7 +65,7 @@ impl Bundle {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
         let busybox = busybox.expect("Debian's busybox-static is needed: make installs it");
-        fs::copy(busybox, directory.join("rootfs/bin/busybox")).unwrap();
+        copy_program(Path::new(busybox), &directory.join("rootfs/bin/busybox"));
         for applet in APPLETS {
             symlink("busybox", directory.join("rootfs/bin").join(applet)).unwrap();
         }
@@ -94,8 +94,10 @@ impl Bundle {
     /// Writes an executable file of the root file system.
     pub(crate) fn put_program(&self, path: &str, content: impl AsRef<[u8]>) {
         use std::os::unix::fs::PermissionsExt;
-        let path = self.put(path, content);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let written = self.put(&format!("{path}.new"), content);
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(&written, &self.root(path));
+        fs::remove_file(written).unwrap();
     }
 
     /// A path of the root file system, from outside.
@@ -188,6 +190,12 @@ impl Bundle {
     pub(crate) fn state(&self) -> serde_json::Value {
         serde_json::from_str(&self.call(&["state", &self.id]).ok()).unwrap()
     }
+}
+
+/// Copies a file that will be executed, in a process of its own: ours is forked by other tests meanwhile, and a child
+/// that has the file open for writing makes it "text file busy".
+fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-p").args([from, to]).status().unwrap().success());
 }
 
 impl Drop for Bundle {

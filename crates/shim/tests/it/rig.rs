@@ -424,7 +424,9 @@ fn make_root(root: &Path) {
     for directory in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
         std::fs::create_dir_all(root.join(directory)).unwrap();
     }
-    std::fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
+    // By another process: a test that forks while this one had it open for writing would make it "text file busy".
+    let copied = std::process::Command::new("cp").arg("/bin/busybox").arg(root.join("bin/busybox")).status();
+    assert!(copied.expect("cp of coreutils").success(), "busybox-static is installed");
     let applets =
         "awk cat dd echo false grep head id kill ls ps rm seq sh sleep stty tail test tr true tty wc yes";
     for applet in applets.split(' ') {
