@@ -239,11 +239,6 @@ fn check_host_config(
         shared.host.capabilities,
     )
     .map_err(|error| EngineError::invalid(error.to_string()))?;
-    if host.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
-        return Err(EngineError::invalid(
-            "invalid Annotations: the empty string is not permitted as an annotation key",
-        ));
-    }
     check_not_there_yet(host)?;
     resolve_joined(shared, host)?;
     if ports {
