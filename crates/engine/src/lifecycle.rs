@@ -48,7 +48,7 @@ fn signal_init(container: &Container, signal: i32) -> Result<()> {
 /// `kill`: sends a signal; with SIGKILL, returns when the container has ended.
 pub(crate) async fn kill(shared: &Shared, reference: &str, signal: &str) -> Result<()> {
     let frame = |error: EngineError| error.within(format_args!("cannot kill container: {reference}"));
-    let number = if signal.is_empty() { Ok(signals::KILL) } else { signal_to_send(signal) }.map_err(frame)?;
+    let number = if signal.is_empty() { Ok(signals::KILL) } else { signals::parse(signal) }.map_err(frame)?;
     let container = shared.registry.find(reference).map_err(frame)?;
     let record = container.record();
     if record.state.run().is_none() {
@@ -64,16 +64,6 @@ pub(crate) async fn kill(shared: &Shared, reference: &str, signal: &str) -> Resu
     }
     container.ask_or_proceed(Command::Stopping).await;
     destroy(shared, &container).await.map_err(frame)
-}
-
-/// A signal that was asked for; a number that no signal has is told apart from a word that is none.
-fn signal_to_send(text: &str) -> Result<i32> {
-    signals::parse(text).map_err(|error| match text.parse::<i32>() {
-        Ok(number) if number != 0 => {
-            EngineError::invalid(format!("the linux daemon does not support signal {number}"))
-        }
-        _ => error,
-    })
 }
 
 fn is_stop_signal(configured: &str, number: i32) -> bool {

@@ -60,7 +60,8 @@ pub fn parse(text: &str) -> Result<i32> {
     if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(*number);
     }
-    let offset = |rest: &str| if rest.is_empty() { Some(0) } else { rest[1..].parse::<i32>().ok() };
+    let offset =
+        |rest: &str| if rest.is_empty() { Some(0) } else { rest[1..].parse::<u8>().ok().map(i32::from) };
     let real_time = if let Some(rest) =
         name.strip_prefix("RTMIN").filter(|rest| rest.is_empty() || rest.starts_with('+'))
     {
@@ -91,6 +92,9 @@ mod tests {
             ("65", None),
             ("FOO", None),
             ("RTMIN+99", None),
+            ("RTMIN+2147483647", None),
+            ("RTMIN+-3", None),
+            ("RTMAX--1", None),
             ("", None),
             ("RTMINX", None),
         ] {
