@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use api_types::system::{Actor, EventMessage};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::params::{EventsQuery, Filters};
+use crate::params::{EventsQuery, Filters, LabelFilter};
 
 /// Events that a late listener can still ask for; as many as dockerd keeps.
 const REMEMBERED: usize = 256;
@@ -168,10 +168,7 @@ impl EventFilter {
                 event.action == *value
                     || event.action.strip_prefix(value.as_str()).is_some_and(|rest| rest.starts_with(':'))
             }),
-            "label" => values.iter().all(|wanted| match wanted.split_once('=') {
-                Some((key, value)) => attributes.get(key).is_some_and(|present| present == value),
-                None => attributes.contains_key(wanted),
-            }),
+            "label" => values.iter().all(|wanted| LabelFilter::parse(wanted).matches(Some(attributes))),
             "image" => {
                 named("image")
                     || values.iter().any(|value| {

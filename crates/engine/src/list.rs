@@ -11,13 +11,13 @@ use crate::events::now;
 use crate::health::Status;
 use crate::inspect;
 use crate::mounts::mount_points;
-use crate::params::ListQuery;
+use crate::params::{LabelFilter, ListQuery};
 use crate::record::Record;
 use crate::shared::Shared;
 use crate::state::State;
 use crate::time::human_duration;
 
-const KNOWN_FILTERS: [&str; 14] = [
+const KNOWN_FILTERS: [&str; 15] = [
     "ancestor",
     "before",
     "exited",
@@ -33,6 +33,7 @@ const KNOWN_FILTERS: [&str; 14] = [
     "publish",
     "since",
     "status",
+    "volume",
 ];
 
 /// Lists containers, the newest first. With `size`, walks their writable layers, so it blocks.
@@ -123,6 +124,7 @@ struct Filter<'a> {
     /// Ids of the images asked for, and of all that were made from them.
     ancestors: HashSet<String>,
     expose: Vec<PortFilter>,
+    labels: Vec<LabelFilter>,
     before: Option<i64>,
     since: Option<i64>,
 }
@@ -130,9 +132,7 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     fn new(shared: &Shared, query: &'a ListQuery) -> Result<Self> {
         let filters = &query.filters.0;
-        if let Some(name) =
-            filters.keys().find(|name| *name != "volume" && !KNOWN_FILTERS.contains(&name.as_str()))
-        {
+        if let Some(name) = filters.keys().find(|name| !KNOWN_FILTERS.contains(&name.as_str())) {
             return Err(EngineError::invalid(format!("invalid filter '{name}'")));
         }
         let values = |name: &str| filters.get(name).map(Vec::as_slice).unwrap_or_default();
@@ -150,9 +150,6 @@ impl<'a> Filter<'a> {
                 })
             })
             .collect::<Result<_>>()?;
-        if let Some(value) = values("is-task").iter().find(|value| !is_go_bool(value)) {
-            return Err(EngineError::invalid(format!("invalid filter 'is-task=[{value}]'")));
-        }
         for state in values("status") {
             const STATES: [&str; 7] =
                 ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
@@ -193,6 +190,7 @@ impl<'a> Filter<'a> {
             exited,
             ancestors: descendants(&shared.images, values("ancestor")),
             expose: ports("expose")?,
+            labels: values("label").iter().map(|text| LabelFilter::parse(text)).collect(),
             before: moment("before")?,
             since: moment("since")?,
         })
@@ -212,13 +210,8 @@ impl<'a> Filter<'a> {
             let values = self.values(name);
             values.is_empty() || values.iter().any(|value| test(value))
         };
-        let labels = record.config.labels.clone().unwrap_or_default();
-        let all_labels = self.values("label").iter().all(|wanted| match wanted.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|present| present == value),
-            None => labels.contains_key(wanted),
-        });
         let slashed = format!("/{}", record.name);
-        all_labels
+        self.labels.iter().all(|label| label.matches(record.config.labels.as_ref()))
             && (self.values("name").is_empty()
                 || self.names.iter().any(|name| name.is_match(&slashed) || name.is_match(&record.name)))
             && (self.values("id").is_empty() || self.ids.iter().any(|id| id.is_match(&record.id)))
@@ -248,11 +241,6 @@ impl<'a> Filter<'a> {
                     .flatten()
                     .any(|(port, _)| self.expose.iter().any(|wanted| wanted.matches(port))))
     }
-}
-
-/// What Go's `strconv.ParseBool` takes.
-fn is_go_bool(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True" | "0" | "f" | "F" | "false" | "FALSE" | "False")
 }
 
 /// A port or a range of them, `80`, `8000-8010/udp`.
