@@ -80,7 +80,7 @@ fn summary(shared: &Shared, record: &Record, size: bool) -> Summary {
 
 /// The image's name as the user gave it, while it still means this image; its id otherwise.
 fn shown_image(shared: &Shared, record: &Record) -> String {
-    match shared.images.resolve(&record.image) {
+    match shared.images.look_up(&record.image) {
         Ok(image) if image.id.to_string() == record.image_id => record.image.clone(),
         _ => record.image_id.clone(),
     }
@@ -296,7 +296,7 @@ fn descendants(images: &images::Images, names: &[String]) -> HashSet<String> {
     let mut found = HashSet::new();
     // A name that nothing has is nobody's ancestor.
     let mut open: Vec<images::ImageId> =
-        names.iter().filter_map(|name| images.resolve(name).ok()).map(|image| image.id.clone()).collect();
+        names.iter().filter_map(|name| images.look_up(name).ok()).map(|image| image.id.clone()).collect();
     while let Some(id) = open.pop() {
         if found.insert(id.to_string()) {
             open.extend(images.children(&id));

@@ -50,8 +50,21 @@ enum Asked {
 
 impl Images {
     /// Finds an image by name (`busybox`, `busybox:1`, `busybox@sha256:…`), id or the beginning of an id, with or
-    /// without `sha256:`. A name wins over the beginning of an id.
+    /// without `sha256:`. A name wins over the beginning of an id. When there is none, the error says which name was
+    /// perhaps meant, for which all are compared.
     pub fn resolve(&self, text: &str) -> Result<Arc<Image>, ResolveError> {
+        self.look_up(text).map_err(|error| match error {
+            ResolveError::NotFound { name, similar: None } => {
+                let known: Vec<String> = self.index().names().map(Reference::familiar).collect();
+                let similar = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
+                ResolveError::NotFound { name, similar }
+            }
+            other => other,
+        })
+    }
+
+    /// The same for those who tell nobody why there is none.
+    pub fn look_up(&self, text: &str) -> Result<Arc<Image>, ResolveError> {
         let index = self.index();
         let name = match parse(text)? {
             Asked::Id(id) => {
@@ -70,12 +83,7 @@ impl Images {
                 prefix: text.to_owned(),
                 count: others + 1,
             }),
-            (None, _) => {
-                let (name, known): (String, Vec<String>) =
-                    (name.familiar(), index.names().map(Reference::familiar).collect());
-                let similar = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
-                Err(ResolveError::NotFound { name, similar })
-            }
+            (None, _) => Err(ResolveError::not_found(name.familiar())),
         }
     }
 

@@ -39,6 +39,17 @@ fn what_is_not_there_is_called_by_its_full_name() {
 }
 
 #[test]
+fn only_who_resolves_is_told_of_a_similar_name() {
+    let root = DataRoot::new();
+    let images = root.open();
+    import(&images, &rootfs(), "webserver");
+    let said = images.resolve("webservr").unwrap_err().to_string();
+    assert_eq!(said, "No such image: webservr:latest (did you mean \"webserver:latest\"?)");
+    assert_eq!(images.look_up("webservr").unwrap_err().to_string(), "No such image: webservr:latest");
+    assert_eq!(images.look_up("webserver").unwrap().id, images.resolve("webserver").unwrap().id);
+}
+
+#[test]
 fn the_beginning_of_several_ids_is_refused() {
     let root = DataRoot::new();
     let images = root.open();
