@@ -41,13 +41,17 @@ pub(crate) async fn create(
     request: CreateRequest,
 ) -> Result<CreateResponse> {
     // First of all, as in Docker: a client that is told of a missing image fetches it and asks again.
-    shared.image(&request.config.image, platform)?;
+    let image = shared.image(&request.config.image, platform)?;
+    // The hold keeps the image until the row that needs it is written.
+    let hold = shared
+        .images
+        .hold(&image.id)
+        .ok_or_else(|| EngineError::not_found(format!("No such image: {}", request.config.image)))?;
     let id = names::new_id()?;
     let name = reserve(shared, name, &id)?;
     let (owned, owned_id, owned_name) = (Arc::clone(shared), id.clone(), name.clone());
-    let platform = platform.map(str::to_owned);
     let planned = tokio::task::spawn_blocking(move || {
-        let planned = plan(&owned, owned_id, owned_name, platform.as_deref(), request)?;
+        let planned = plan(&owned, owned_id, owned_name, &image, request)?;
         failpoints::CREATE_PLANNED.check()?;
         make_directory(&owned, &planned.record)?;
         failpoints::CREATE_DIRECTORY.check()?;
@@ -57,13 +61,10 @@ pub(crate) async fn create(
     .map_err(|error| EngineError::system("cannot create the container", error))
     .and_then(|outcome| outcome);
     let outcome = match planned {
-        // The hold keeps the image until the row that needs it is written.
-        Ok(Planned { record, warnings, hold }) => enter(shared, record).await.map(|()| {
-            drop(hold);
-            warnings
-        }),
+        Ok(Planned { record, warnings }) => enter(shared, record).await.map(|()| warnings),
         Err(error) => Err(error),
     };
+    drop(hold);
     match outcome {
         Ok(warnings) => Ok(CreateResponse { id, warnings }),
         Err(error) => {
@@ -97,25 +98,19 @@ fn reserve(shared: &Shared, name: Option<&str>, id: &str) -> Result<String> {
 struct Planned {
     record: Record,
     warnings: Vec<String>,
-    hold: images::Hold,
 }
 
-/// Decides everything: pure but for questions to the image store and the host.
+/// Decides everything: pure but for questions to the host.
 fn plan(
     shared: &Shared,
     id: String,
     name: String,
-    platform: Option<&str>,
+    image: &images::Image,
     request: CreateRequest,
 ) -> Result<Planned> {
     let CreateRequest { config, mut host_config, networking_config, .. } = request;
     let mut warnings = Vec::new();
     let image_name = config.image.clone();
-    let image = shared.image(&image_name, platform)?;
-    let hold = shared
-        .images
-        .hold(&image.id)
-        .ok_or_else(|| EngineError::not_found(format!("No such image: {image_name}")))?;
     check_config(&config)?;
     endpoints::check(&networking_config, &config.mac_address)?;
     let exposes = config.exposed_ports.as_ref().is_some_and(|ports| !ports.is_empty());
@@ -124,7 +119,7 @@ fn plan(
             "conflicting options: port exposing and the container type network mode",
         ));
     }
-    let mut config = merge::merge(config, &image_config(&image)?)?;
+    let mut config = merge::merge(config, &image_config(image)?)?;
     check_host_config(shared, &config, &mut host_config, &mut warnings)?;
     if config.hostname.is_empty() {
         let of_host = matches!(modes::network(&host_config.network_mode), Ok(NetworkMode::Host));
@@ -157,7 +152,7 @@ fn plan(
         written_files: std::collections::BTreeMap::new(),
         boot_id: shared.host.boot_id.clone(),
     };
-    Ok(Planned { record, warnings, hold })
+    Ok(Planned { record, warnings })
 }
 
 /// Mounts of the containers of `--volumes-from`, in the order in which these are named.
