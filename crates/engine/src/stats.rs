@@ -298,33 +298,17 @@ fn interfaces(text: &str) -> BTreeMap<String, NetworkStats> {
     let interface = |line: &str| {
         let (name, numbers) = line.split_once(':')?;
         let numbers: Vec<u64> = numbers.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let [
-            rx_bytes,
-            rx_packets,
-            rx_errors,
-            rx_dropped,
-            _,
-            _,
-            _,
-            _,
-            tx_bytes,
-            tx_packets,
-            tx_errors,
-            tx_dropped,
-            ..,
-        ] = numbers[..]
-        else {
-            return None;
-        };
+        let number = |column: usize| numbers.get(column).copied();
+        // Eight columns of what was received, then eight of what was sent.
         let traffic = NetworkStats {
-            rx_bytes,
-            rx_packets,
-            rx_errors,
-            rx_dropped,
-            tx_bytes,
-            tx_packets,
-            tx_errors,
-            tx_dropped,
+            rx_bytes: number(0)?,
+            rx_packets: number(1)?,
+            rx_errors: number(2)?,
+            rx_dropped: number(3)?,
+            tx_bytes: number(8)?,
+            tx_packets: number(9)?,
+            tx_errors: number(10)?,
+            tx_dropped: number(11)?,
         };
         Some((name.trim().to_owned(), traffic))
     };
