@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Stopping(oneshot::Sender<Result<()>>),
     /// Remove it; it must not run.
     Remove(RemoveOptions, oneshot::Sender<Result<()>>),
-    /// Its exit was concluded from outside: the shim is gone or has been killed.
+    /// Listen to the shim that an earlier engine started.
     Adopted(mpsc::UnboundedReceiver<crate::shim_client::ShimEvent>),
 }
 

@@ -317,7 +317,8 @@ pub(crate) async fn start_check(
     Ok(())
 }
 
-/// `exec_create: sh -c …`, `exec_start: sh -c …`. The program's name has a blank after it also when there are no arguments.
+/// `exec_create: sh -c …`, `exec_start: sh -c …`. The program's name has a blank after it also when there are no
+/// arguments.
 fn tell(shared: &Shared, record: &Record, action: &str, request: &ExecCreateRequest, id: &str) {
     let (program, arguments) =
         request.cmd.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));

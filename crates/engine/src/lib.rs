@@ -11,14 +11,16 @@
 //! - [`layout`]: paths on disk
 //! - [`merge`], [`mounts`], [`modes`], [`resources`], [`devices`], [`security`], [`capabilities`],
 //!   [`seccomp_profile`], [`spec`]: from Docker's configuration to a runtime specification
-//! - [`events`]: the event bus; [`signals`], [`detach_keys`], [`names`], [`time`], [`log_config`]: words and what they mean
+//! - [`events`]: the event bus; [`signals`], [`detach_keys`], [`names`], [`time`], [`log_config`]: words and what they
+//!   mean
 //! - [`health`]: health checks and what follows from their results
 //! - [`host`]: what this host can do; [`pipe`]: streams for code that blocks
 //! - [`failpoints`]: where a test makes an engine die
 //!
 //! Inside: `registry` knows which containers there are; `container` is one as the others see it; `supervise` is its
-//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `prune`, `stats` are the operations;
-//! `reconcile` takes over what an earlier engine left; `rest` gives memory back; `shim_client` talks to shims; `ready` has some wait for work.
+//! task; `create`, `start`, `update`, `lifecycle`, `exec`, `attach`, `logs`, `list`, `inspect`, `top`, `prune`, `stats`,
+//! `commit` are the operations; `oom` explains an OOM kill; `reconcile` takes over what an earlier engine left; `rest`
+//! gives memory back; `shim_client` talks to shims; `ready` has some wait for work.
 //! `copy`, `export`, `roots`, `tree` and `gate` are about a container's files: the operations, how its root is reached,
 //! paths in it, and who may write when.
 //!

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use api_types::config::Config;
 pub use api_types::host_config::Ulimit;
@@ -277,9 +276,6 @@ pub struct CommitRequest {
     /// Pause the container while its files are read.
     pub pause: bool,
 }
-
-/// Seconds or forever.
-pub type StopTimeout = Option<Duration>;
 
 #[cfg(test)]
 mod tests {

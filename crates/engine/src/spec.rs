@@ -139,8 +139,8 @@ pub fn process_env(config: &Config, hostname: &str) -> Vec<String> {
     environment(defaults, config.env.as_deref().unwrap_or_default())
 }
 
-/// The user's limits, then the daemon's; the number of open files otherwise 1,024, to be raised to 524,288 by whoever wants to (systemd's
-/// default: programs that close every possible descriptor stay fast), never the daemon's own.
+/// The user's limits, then the daemon's; the number of open files otherwise 1,024, to be raised to 524,288 by whoever
+/// wants to (systemd's default: programs that close every possible descriptor stay fast), never the daemon's own.
 pub(crate) fn rlimits(host: &HostConfig, defaults: &[Ulimit], max_files: u64) -> Result<Vec<Rlimit>> {
     let mut limits = Vec::new();
     let others = defaults.iter().filter(|other| !host.ulimits.iter().any(|own| own.name == other.name));
