@@ -1,6 +1,7 @@
 //! Files in and out of containers.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -49,6 +50,14 @@ async fn get(kit: &Kit, name: &str, path: &str) -> Vec<(String, String)> {
     files
 }
 
+/// A folder of the host with one file in it.
+fn host_folder(name: &str, file: &str, content: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("corten-engine-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    linux::fs::replace(&folder.join(file), content.as_bytes()).unwrap();
+    folder
+}
+
 fn file(name: &str, content: &str) -> (String, String) {
     (name.to_owned(), content.to_owned())
 }
@@ -84,9 +93,7 @@ async fn files_go_in_and_out_in_every_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn binds_are_seen_and_their_read_only_ones_respected() {
     let kit = Kit::new("copy-binds").await;
-    let host = std::env::temp_dir().join(format!("corten-engine-copy-host-{}", std::process::id()));
-    std::fs::create_dir_all(&host).unwrap();
-    linux::fs::replace(&host.join("there"), b"bound").unwrap();
+    let host = host_folder("copy-host", "there", "bound");
     let source = host.display().to_string();
     kit.create("one", "sleep 1000", |request| {
         request.host_config.binds =
@@ -138,9 +145,7 @@ async fn the_kernels_file_systems_look_empty() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_exchanges_links_gets_and_gives_nothing_of_the_host() {
     let kit = Kit::new("copy-race").await;
-    let host = std::env::temp_dir().join(format!("corten-engine-race-host-{}", std::process::id()));
-    std::fs::create_dir_all(&host).unwrap();
-    linux::fs::replace(&host.join("secret"), b"host").unwrap();
+    let host = host_folder("race-host", "secret", "host");
     let target = host.display().to_string();
     // `up` is a folder with a file one moment and a link to the host's folder the next.
     let script = format!(
@@ -150,15 +155,19 @@ async fn a_container_that_exchanges_links_gets_and_gives_nothing_of_the_host() {
     kit.create("one", &script, |_| {}).await;
     kit.engine.start("one").await.unwrap();
     let found = AtomicBool::new(false);
+    let (mut written, mut read) = (0, 0);
     for _ in 0..200 {
-        let _ = put(&kit, "one", "/w/up", &[("evil", "x"), ("sub/evil", "x")]).await;
+        let put = put(&kit, "one", "/w/up", &[("evil", "x"), ("sub/evil", "x")]).await;
+        written += usize::from(put.is_ok());
         if let Ok((_, stream)) = kit.engine.read_path("one", "/w/up/secret").await {
             let pieces: Vec<_> = stream.collect().await;
             let bytes: Vec<u8> =
                 pieces.into_iter().filter_map(Result::ok).flat_map(|piece| piece.to_vec()).collect();
+            read += usize::from(bytes.windows(4).any(|part| part == b"mine"));
             found.fetch_or(bytes.windows(4).any(|part| part == b"host"), Ordering::Relaxed);
         }
     }
+    assert!(written > 0 && read > 0, "nothing was copied at all: {written} in, {read} out");
     assert!(!found.into_inner(), "the host's file was read");
     let names: Vec<_> = std::fs::read_dir(&host).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["secret"]);
