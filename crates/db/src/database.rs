@@ -184,13 +184,18 @@ impl Drop for Inner {
 /// written, since they do not fit into this connection's memory, and taken back.
 fn reserve(connection: &Connection) -> rusqlite::Result<()> {
     let fill = format!("INSERT INTO reserve VALUES (zeroblob({RESERVE}));");
-    connection.execute_batch(&format!(
+    let made = connection.execute_batch(&format!(
         "CREATE TABLE IF NOT EXISTS reserve (filler BLOB);
          BEGIN; {fill} DELETE FROM reserve; COMMIT;
          PRAGMA cache_size=10;
-         BEGIN; {fill} ROLLBACK;
-         PRAGMA cache_size=-2000;"
-    ))
+         BEGIN; {fill} ROLLBACK;"
+    ));
+    // Also after an error: it is the writer's connection from now on.
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    connection.execute_batch("PRAGMA cache_size=-2000")?;
+    made
 }
 
 fn shrink(connection: &Connection) {
@@ -415,6 +420,22 @@ mod tests {
         assert!(before > 2 * u64::from(RESERVE), "{before}");
         (0..20).for_each(|n| add(&database, ["a", "b", "c", "d"][n % 4]).unwrap_or(()));
         assert_eq!(log(), before, "writes go where there is room already");
+    }
+
+    #[test]
+    fn a_reserve_that_cannot_be_made_leaves_the_connection_as_it_was() {
+        let dir = Dir::new();
+        let open = || connect(&dir.file(), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE);
+        let (connection, other) = (open().unwrap(), open().unwrap());
+        reserve(&connection).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(reserve(&connection).is_err());
+        assert!(connection.is_autocommit(), "no transaction is left open");
+        other.execute_batch("ROLLBACK").unwrap();
+        reserve(&connection).unwrap();
+        let pages: i64 = connection.query_row("PRAGMA cache_size", [], |row| row.get(0)).unwrap();
+        assert_eq!(pages, -2000);
     }
 
     #[test]
