@@ -1,7 +1,7 @@
 //! `cp`: what a path of a container is, its files as an archive, an archive into its files.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +76,12 @@ impl Asked {
 
     fn find(&self, tree: &Tree, last: Last) -> Result<Place> {
         tree.find(&self.path, last).map_err(|error| self.failed(error))
+    }
+
+    fn open_dir(&self, place: &Place) -> Result<OwnedFd> {
+        place.open_dir().map_err(|error| {
+            EngineError::system(format!("cannot open {} in container {}", self.path, self.container), error)
+        })
     }
 
     fn describe(&self, tree: &Tree, place: &Place) -> Result<PathStat> {
@@ -154,8 +160,7 @@ pub(crate) async fn read(
         if place.kind() == FileType::Directory {
             // Held open: by its name the container may put a link in its place, which a client would then have where
             // it asked for a directory.
-            place.dir =
-                place.open_dir().map_err(|error| EngineError::system("cannot open the directory", error))?;
+            place.dir = asked.open_dir(&place)?;
             place.name = ".".into();
         }
         Ok((described, tree, place))
@@ -213,8 +218,7 @@ fn extract_into(
     let place = place.filter(|place| place.kind() == FileType::Directory);
     let place = place.ok_or_else(|| EngineError::invalid("extraction point is not a directory"))?;
     refuse_read_only(record, &place)?;
-    let directory =
-        place.open_dir().map_err(|error| EngineError::system("cannot open the directory", error))?;
+    let directory = asked.open_dir(&place)?;
     let owner = match options.copy_owner && !record.config.user.is_empty() {
         true => {
             let identity = runtime::users::resolve(tree.root(), &record.config.user, &[])
