@@ -79,7 +79,7 @@ fn pull(call: &Call) -> ApiResult {
         http::StatusCode::NOT_IMPLEMENTED,
         format!(
             "pulling from registries is not supported by this version of Corten: {} is not on this machine; bring it \
-             with \"load\" or \"import\"",
+             with load or import",
             reference.familiar()
         ),
     ))

@@ -52,5 +52,8 @@ fn an_engine_that_cannot_start_is_told_with_its_own_words() {
     let unreachable =
         "Cannot connect to the Docker daemon at unix:///run/corten.sock. Is the docker daemon running?\n";
     assert!(told.starts_with(unreachable), "{told}");
-    assert!(told.contains("error: cannot start an engine") && told.contains("/var/lib/corten"), "{told}");
+    assert!(
+        told.contains("and none could be started: it ended at once") && told.contains("/var/lib/corten"),
+        "{told}"
+    );
 }
